@@ -1,0 +1,1 @@
+"""Published data sets as OTLP, and the figures of detection on them."""

@@ -1,0 +1,1 @@
+"""The sub-commands of `fidelity`, one file each: parse, then call."""

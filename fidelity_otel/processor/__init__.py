@@ -1,0 +1,1 @@
+"""What runs in the service: receive, journal, assemble, read, detect, sample."""

@@ -1,0 +1,335 @@
+"""Which traces wait, for how long, and where their bytes are: an index, no bytes, no clock.
+
+The journal holds the spans; this holds positions. A trace is *due* when it looks finished (its root
+has ended and stragglers had their time, or it says that it is complete), when nothing came for long
+enough, or when it gets too old, too long or too large. What comes after that begins to wait anew,
+and is added to the decided trace as a revision.
+
+Times are ns of any clock that does not jump, the same for every call.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from fidelity_otel.processor.journal import CARRIER, COMPLETE, ROOT
+
+__all__ = ["INCOMPLETE", "AssembleSettings", "Assembler", "Place", "Ready"]
+
+INCOMPLETE: Final = frozenset(
+    {"idle", "max_age", "max_spans", "max_bytes", "pressure", "input_end", "damaged"}
+)
+"""Reasons that mean: decided although spans may be missing."""
+
+_NS: Final = 1_000_000_000
+_FOREVER: Final = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class AssembleSettings:
+    """The `assemble.*` rows of the settings table."""
+
+    settle_seconds: float = 2.0
+    idle_seconds: float = 300.0
+    max_age_seconds: float = 86_400.0
+    max_spans: int = 100_000
+    max_trace_bytes: int = 256 << 20
+    max_waiting_traces: int = 1_000_000
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> AssembleSettings:
+        """From settings by dotted name; absent ones keep their defaults."""
+        prefix = "assemble."
+        given = {k.removeprefix(prefix): v for k, v in settings.items() if k.startswith(prefix)}
+        return cls(**given)
+
+
+class Place(NamedTuple):
+    """Where a part of a trace lies in the journal: position and size of its record, in bytes."""
+
+    position: int
+    size: int
+
+
+class Ready(NamedTuple):
+    """A trace to decide now, why now, and where its parts are.
+
+    `upto` is the position below which everything of the trace is in here.
+    """
+
+    trace_id: bytes
+    reason: str
+    places: tuple[Place, ...]
+    upto: int
+    spans: int
+    first_ns: int
+    last_ns: int
+
+
+class _Waiting:
+    """A trace that waits. `places` holds positions and sizes in turn, 16 bytes a part."""
+
+    __slots__ = ("bytes", "ends_ns", "first_ns", "last_ns", "places", "reason", "spans", "wakes_ns")
+
+    def __init__(self, now_ns: int) -> None:
+        self.places = array("Q")
+        self.spans = 0
+        self.bytes = 0
+        self.first_ns = self.last_ns = now_ns
+        self.ends_ns = _FOREVER  # when it is due for `reason`, whatever else comes
+        self.reason = ""
+        self.wakes_ns = _FOREVER  # the time under which the agenda has it
+
+
+class Assembler:
+    """The index of waiting traces.
+
+    Args:
+        settings: when a trace is due.
+        remember: how many decided traces to remember, so that their late spans settle soon.
+    """
+
+    def __init__(self, settings: AssembleSettings, *, remember: int = 50_000) -> None:
+        self.settings = settings
+        self.waiting_spans = 0
+        self.waiting_bytes = 0
+        self._settle = int(settings.settle_seconds * _NS)
+        self._idle = int(settings.idle_seconds * _NS)
+        self._max_age = int(settings.max_age_seconds * _NS)
+        # In order of their first positions, because positions only grow, but for the displaced.
+        self._waiting: dict[bytes, _Waiting] = {}
+        self._displaced: set[bytes] = set()
+        self._deciding: dict[bytes, list[Ready]] = {}
+        self._agenda: list[tuple[int, bytes]] = []
+        self._decided: dict[bytes, None] = {}
+        self._remember = remember
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def deciding(self) -> int:
+        """Traces that were given out as due and are not yet done."""
+        return len(self._deciding)
+
+    def oldest_seconds(self, now_ns: int) -> float:
+        """For how long the trace that waits longest has waited; 0 where none does."""
+        first = next(iter(self._waiting.values()), None)
+        return 0.0 if first is None else max(0.0, (now_ns - first.first_ns) / _NS)
+
+    def add(self, trace_id: bytes, place: Place, *, spans: int, flags: int, now_ns: int) -> None:
+        """A part of a trace has become durable.
+
+        Args:
+            trace_id: 16 bytes.
+            place: where it is; above every place given before.
+            spans: how many spans it holds.
+            flags: ROOT, COMPLETE, CARRIER of the journal's record.
+            now_ns: when it was received.
+        """
+        waiting = self._waiting.get(trace_id)
+        if waiting is None:
+            waiting = self._waiting[trace_id] = _Waiting(now_ns)
+            if flags & CARRIER:
+                self._end(waiting, now_ns + self._settle, "outcome")
+            elif trace_id in self._decided or trace_id in self._deciding:
+                self._end(waiting, now_ns + self._settle, "late")
+        elif waiting.reason == "outcome" and not flags & CARRIER:
+            waiting.ends_ns, waiting.reason = _FOREVER, ""
+        waiting.places.extend(place)
+        waiting.spans += spans
+        waiting.bytes += place.size
+        waiting.last_ns = max(waiting.last_ns, now_ns)
+        self.waiting_spans += spans
+        self.waiting_bytes += place.size
+        if flags & COMPLETE:
+            self._end(waiting, now_ns, "complete")
+        elif flags & ROOT and not flags & CARRIER:
+            self._end(waiting, now_ns + self._settle, "root")
+        if waiting.spans >= self.settings.max_spans:
+            self._end(waiting, now_ns, "max_spans")
+        elif waiting.bytes >= self.settings.max_trace_bytes:
+            self._end(waiting, now_ns, "max_bytes")
+        self._plan(trace_id, waiting)
+
+    @staticmethod
+    def _end(waiting: _Waiting, at_ns: int, reason: str) -> None:
+        if at_ns < waiting.ends_ns:
+            waiting.ends_ns, waiting.reason = at_ns, reason
+
+    def _due(self, waiting: _Waiting) -> tuple[int, str]:
+        idle, age = waiting.last_ns + self._idle, waiting.first_ns + self._max_age
+        at, reason = (idle, "idle") if idle <= age else (age, "max_age")
+        return (waiting.ends_ns, waiting.reason) if waiting.ends_ns <= at else (at, reason)
+
+    def _plan(self, trace_id: bytes, waiting: _Waiting) -> None:
+        """Put the trace on the agenda where it is due earlier than planned.
+
+        That it is due later, because something came in, is found out when its time comes.
+        """
+        at, _ = self._due(waiting)
+        if at < waiting.wakes_ns:
+            waiting.wakes_ns = at
+            heapq.heappush(self._agenda, (at, trace_id))
+
+    def due(self, now_ns: int, limit: int = 1_000, *, max_bytes: int = 64 << 20) -> list[Ready]:
+        """Take the traces that are due, earliest first.
+
+        Each stays known as being decided until `done` or `again`.
+
+        Args:
+            now_ns: the time.
+            limit: at most so many.
+            max_bytes: stop after so many bytes of spans.
+        """
+        taken: list[Ready] = []
+        size = 0
+        while self._agenda and self._agenda[0][0] <= now_ns:
+            if len(taken) >= limit or size >= max_bytes:
+                return taken
+            at, trace_id = heapq.heappop(self._agenda)
+            waiting = self._waiting.get(trace_id)
+            if waiting is None or waiting.wakes_ns != at:
+                continue  # an older plan of a trace that was decided or planned anew
+            due_ns, reason = self._due(waiting)
+            if due_ns > now_ns:
+                waiting.wakes_ns = due_ns
+                heapq.heappush(self._agenda, (due_ns, trace_id))
+                continue
+            size += waiting.bytes
+            taken.append(self._take(trace_id, reason))
+        surplus = len(self._waiting) - self.settings.max_waiting_traces
+        for trace_id in [i for i, _ in zip(self._waiting, range(surplus), strict=False)]:
+            if len(taken) >= limit:
+                break
+            taken.append(self._take(trace_id, "pressure"))
+        return taken
+
+    def oldest(self, count: int, reason: str) -> list[Ready]:
+        """Take the traces that wait longest, due or not: under pressure, or at the end of input."""
+        found = [trace_id for trace_id, _ in zip(self._waiting, range(count), strict=False)]
+        return [
+            self._take(trace_id, self._waiting[trace_id].reason or reason) for trace_id in found
+        ]
+
+    def _take(self, trace_id: bytes, reason: str) -> Ready:
+        waiting = self._waiting.pop(trace_id)
+        self._displaced.discard(trace_id)
+        self.waiting_spans -= waiting.spans
+        self.waiting_bytes -= waiting.bytes
+        numbers = waiting.places
+        places = _read(numbers)
+        upto = max(p.position + p.size for p in places)
+        first, last = waiting.first_ns, waiting.last_ns
+        ready = Ready(trace_id, reason, places, upto, waiting.spans, first, last)
+        self._deciding.setdefault(trace_id, []).append(ready)
+        return ready
+
+    def done(self, ready: Ready) -> None:
+        """The trace is decided and stored: its bytes are not needed any more."""
+        self._leave(ready)
+        self._decided.pop(ready.trace_id, None)
+        self._decided[ready.trace_id] = None
+        if len(self._decided) > self._remember:
+            del self._decided[next(iter(self._decided))]
+
+    def again(self, ready: Ready, at_ns: int) -> None:
+        """The trace could not be decided: it waits until a time, with what came meanwhile."""
+        self._leave(ready)
+        later = self._waiting.pop(ready.trace_id, None)
+        waiting = _Waiting(ready.first_ns)
+        for place in ready.places:
+            waiting.places.extend(place)
+            waiting.bytes += place.size
+        waiting.spans = ready.spans
+        self.waiting_spans += waiting.spans
+        self.waiting_bytes += waiting.bytes
+        if later is not None:
+            waiting.places.extend(later.places)
+            waiting.spans += later.spans
+            waiting.bytes += later.bytes
+            waiting.last_ns = later.last_ns
+        waiting.ends_ns, waiting.reason = at_ns, ready.reason
+        self._displace(ready.trace_id, waiting)
+        self._plan(ready.trace_id, waiting)
+
+    def _displace(self, trace_id: bytes, waiting: _Waiting) -> None:
+        self._waiting.pop(trace_id, None)
+        self._waiting[trace_id] = waiting
+        self._displaced.add(trace_id)
+
+    def _leave(self, ready: Ready) -> None:
+        left = [r for r in self._deciding.pop(ready.trace_id, []) if r is not ready]
+        if left:
+            self._deciding[ready.trace_id] = left
+
+    def forget(self, trace_id: bytes, upto: int) -> None:
+        """On a restart: what lies below a position was decided before."""
+        self._decided[trace_id] = None
+        if len(self._decided) > self._remember:
+            del self._decided[next(iter(self._decided))]
+        waiting = self._waiting.get(trace_id)
+        if waiting is None:
+            return
+        numbers = waiting.places
+        if max(numbers[::2]) < upto:
+            del self._waiting[trace_id]
+            self._displaced.discard(trace_id)
+            self.waiting_spans -= waiting.spans
+            self.waiting_bytes -= waiting.bytes
+            return
+        # Rare: a part came in while the trace was being decided. How many spans each part holds is
+        # not kept, so the count stays too high by those decided, which only makes it due earlier.
+        kept = [(p, s) for p, s in zip(numbers[::2], numbers[1::2], strict=True) if p >= upto]
+        size = sum(s for _, s in kept)
+        self.waiting_bytes -= waiting.bytes - size
+        waiting.places, waiting.bytes = array("Q", [n for pair in kept for n in pair]), size
+        self._end(waiting, waiting.last_ns + self._settle, "late")
+        self._displace(trace_id, waiting)
+        self._plan(trace_id, waiting)
+
+    def lowest(self, default: int) -> int:
+        """The lowest position that is still needed; `default` where none is."""
+        first = next(iter(self._waiting), None)
+        lowest = default if first is None else self._begins(first)
+        for trace_id in self._displaced:
+            lowest = min(lowest, self._begins(trace_id))
+        for taken in self._deciding.values():
+            for ready in taken:
+                lowest = min(lowest, *(p.position for p in ready.places))
+        return lowest
+
+    def _begins(self, trace_id: bytes) -> int:
+        return min(self._waiting[trace_id].places[::2])
+
+    def below(self, position: int) -> Iterator[tuple[bytes, tuple[Place, ...]]]:
+        """The waiting traces that begin below a position, with all their places."""
+        found = {i: None for i in self._displaced if self._begins(i) < position}
+        for trace_id in self._waiting:
+            if self._begins(trace_id) < position:
+                found[trace_id] = None
+            elif trace_id not in self._displaced:
+                break
+        for trace_id in found:
+            yield trace_id, _read(self._waiting[trace_id].places)
+
+    def moved(self, trace_id: bytes, before: tuple[Place, ...], after: tuple[Place, ...]) -> None:
+        """A waiting trace's parts were copied to new places, above every place given before."""
+        waiting = self._waiting.get(trace_id)
+        if waiting is None:
+            return
+        known = set(before)
+        since = [p for p in _read(waiting.places) if p not in known]
+        places = sorted([*after, *since])
+        size = sum(p.size for p in places)
+        self.waiting_bytes += size - waiting.bytes
+        waiting.places, waiting.bytes = array("Q", [n for p in places for n in p]), size
+        self._displace(trace_id, waiting)
+
+
+def _read(numbers: array[int]) -> tuple[Place, ...]:
+    return tuple(Place(p, s) for p, s in zip(numbers[::2], numbers[1::2], strict=True))

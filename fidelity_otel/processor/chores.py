@@ -1,0 +1,123 @@
+"""What has to be done now and then while the service runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from fidelity_otel.errors import FidelityError
+from fidelity_otel.processor.chain import Chain
+from fidelity_otel.processor.metrics import Metrics
+from fidelity_otel.processor.metrics_store import StoreWatch
+from fidelity_otel.processor.reports import Reports
+from fidelity_otel.processor.windows import Windows
+
+if TYPE_CHECKING:
+    from fidelity_otel.store import Store
+
+__all__ = ["Chores"]
+
+_log = logging.getLogger(__name__)
+_TICK: Final = 0.5
+_PRUNE_SECONDS: Final = 600.0
+_WINDOWS_SECONDS: Final = 5.0
+_SHARE: Final = 10.0  # a chore may take a tenth of the time
+
+Chore = Callable[[], Awaitable[object]]
+
+
+class Chores:
+    """Frees the journal, draws windows, refreshes estimates, prunes the store.
+
+    A chore that fails is logged, and tried again when its time comes.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        windows: Windows,
+        reports: Reports,
+        store: Store,
+        metrics: Metrics,
+        settings: Mapping[str, Any],
+        clock: Callable[[], int],
+    ) -> None:
+        self._chain = chain
+        self._windows = windows
+        self._reports = reports
+        self._store = store
+        self._metrics = metrics
+        self._settings = settings
+        self._clock = clock
+        self._watch = StoreWatch(metrics, store, started_ns=clock())
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask `run` to end."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Do what is due, until `stop`."""
+        every: list[tuple[str, float, Chore]] = [
+            ("free the journal", _TICK, self._free),
+            ("draw windows", min(_WINDOWS_SECONDS, self._window_seconds / 4), self._draw),
+            ("refresh estimates", self._settings["report.refresh_seconds"], self._refresh),
+            ("prune the store", _PRUNE_SECONDS, self._prune),
+        ]
+        due = {name: time.monotonic() + seconds for name, seconds, _ in every}
+        due["refresh estimates"] = 0.0
+        while not self._stop.is_set():
+            for name, seconds, chore in every:
+                began = time.monotonic()
+                if began < due[name]:
+                    continue
+                try:
+                    await chore()
+                except FidelityError as error:
+                    _log.warning("could not %s: %s", name, error)
+                    self._metrics.inc("fidelity_store_errors", operation=name)
+                except Exception:  # noqa: BLE001 (one broken chore must not end the others)
+                    _log.exception("could not %s", name)
+                    self._metrics.inc("fidelity_store_errors", operation=name)
+                ended = time.monotonic()
+                due[name] = ended + max(seconds, _SHARE * (ended - began))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _TICK)
+
+    @property
+    def _window_seconds(self) -> float:
+        return float(self._settings["sample.window_seconds"])
+
+    async def _free(self) -> None:
+        self._chain.free()
+        await self._chain.compact()
+
+    async def _draw(self) -> None:
+        closed = await asyncio.to_thread(self._windows.close)
+        if closed.windows:
+            _log.info("%d windows drawn, %d traces to review", closed.windows, closed.enqueued)
+
+    async def _refresh(self) -> None:
+        began = time.monotonic()
+        made = await asyncio.to_thread(self._reports.summary, {})
+        self._metrics.set_summary(made, seconds=time.monotonic() - began)
+        await asyncio.to_thread(self._watch.look)
+
+    async def _prune(self) -> None:
+        await asyncio.to_thread(
+            self._store.prune,
+            self._clock(),
+            self._settings["retain.days"],
+            self._settings["retain.max_bytes"],
+        )
+        if self._settings["retain.all_days"] > 0:
+            await asyncio.to_thread(
+                self._store.erase_older, self._settings["retain.all_days"], now_ns=self._clock()
+            )
+        size = await asyncio.to_thread(self._store.body_bytes)
+        self._metrics.set("fidelity_store_bytes", size)

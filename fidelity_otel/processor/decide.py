@@ -1,0 +1,130 @@
+"""Batches of due traces → store, through the pipeline; the step that may have to wait and retry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fidelity_otel.errors import FidelityError, StoreBusy, StoreError
+from fidelity_otel.model import TraceRecord
+from fidelity_otel.processor.pipeline import Decided, Input, Pipeline
+from fidelity_otel.processor.tally import Tally
+
+if TYPE_CHECKING:
+    from fidelity_otel.store import Store
+
+__all__ = ["PROBE", "Decider"]
+
+PROBE: Final = "doctor.last"
+"""Name in the store under which the last test trace's id is kept."""
+
+_log = logging.getLogger(__name__)
+
+
+class Decider:
+    """Decides batches and stores them; every batch either is stored, or raises and may be retried.
+
+    Args:
+        pipeline: decides one trace.
+        store: keeps them.
+        tally: counts.
+        clock: ns since the epoch.
+        refused: a folder for traces that the store refuses one by one while it takes others.
+        stored: hears of every new record once it is stored.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        store: Store,
+        *,
+        tally: Tally,
+        clock: Callable[[], int],
+        refused: Path,
+        stored: Callable[[TraceRecord], None] = lambda _: None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.store = store
+        self._tally = tally
+        self._clock = clock
+        self._refused = refused
+        self._stored = stored
+
+    def run(self, batch: Sequence[Input]) -> None:
+        """Decide and store a batch.
+
+        Raises:
+            StoreError: the store can't be used now; nothing is lost, run the batch again.
+        """
+        known = self.store.revisions([given.trace_id for given in batch])
+        now = self._clock()
+        decided = [
+            (
+                given,
+                self.pipeline.decide(
+                    given, now_ns=now, known=known.get(given.trace_id), body=self._body
+                ),
+            )
+            for given in batch
+        ]
+        for given, each in decided:
+            if each.end == "probe":
+                self.store.meta_set(PROBE, given.trace_id)
+        try:
+            self._store([d for _, d in decided])
+        except StoreBusy:
+            raise
+        except StoreError as error:
+            self._one_by_one(decided, error)
+
+    def _body(self, trace_id: str) -> bytes:
+        stored = self.store.trace(trace_id)
+        return stored.record.otlp if stored is not None else b""
+
+    def _store(self, decided: Sequence[Decided]) -> None:
+        records = [d.record for d in decided if d.record is not None]
+        outcomes = [o for d in decided for o in d.outcomes]
+        if records:
+            added = self.store.add_traces(records)
+            self._tally.add("traces_stored", "new", added.new)
+            self._tally.add("traces_stored", "revised", added.replaced)
+            self._tally.add("traces_stored", "known", added.known)
+            self._tally.add("traces_stored", "erased", added.refused)
+            for record in records:
+                if record.revision == 0:
+                    self._stored(record)
+        if outcomes:
+            counts = self.store.add_outcomes(outcomes)
+            self._tally.add("outcomes_received", "added", counts.added)
+            self._tally.add("outcomes_received", "known", counts.known)
+            self._tally.add("outcomes_received", "refused", len(counts.refused))
+            for why in counts.refused:
+                _log.warning("%s", why)
+
+    def _one_by_one(self, decided: Sequence[tuple[Input, Decided]], error: StoreError) -> None:
+        """Find out whether the store is down (then raise) or refuses single traces."""
+        failed: list[tuple[Input, StoreError]] = []
+        for given, each in decided:
+            try:
+                self._store([each])
+            except StoreBusy:
+                raise
+            except StoreError as single:
+                failed.append((given, single))
+        if len(failed) == len(decided):
+            raise error
+        for given, why in failed:
+            self._tally.add("traces_ended", "refused")
+            self._keep(given, why)
+
+    def _keep(self, given: Input, error: FidelityError) -> None:
+        path = self._refused / f"{given.trace_id}.otlp"
+        _log.error("the store refuses trace %s: %s. It is kept in %s", given.trace_id, error, path)
+        try:
+            self._refused.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"".join(given.bodies))
+        except OSError:
+            _log.exception("trace %s could not be kept and is lost", given.trace_id)
+            self._tally.add("traces_lost", "refused")

@@ -1,0 +1,109 @@
+"""The user asks again: the conversation itself is evidence that the answer before was no help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from fidelity_otel.model import Finding, Message
+from fidelity_otel.processor.detect.evidence import quoted
+from fidelity_otel.processor.detect.facts import Facts
+from fidelity_otel.processor.detect.settings import DetectSettings
+
+__all__ = ["find"]
+
+_SHARE: Final = 0.6
+_FEWEST: Final = 3
+_MOST_TURNS: Final = 40
+_CONFIRMS: Final = re.compile(
+    r"\W*(?:yes|yeah|yep|ok|okay|sure|thanks|thank|no|great|perfect|please (?:go"
+    r"|proceed)|go ahead|i'd"
+    r" like to go ahead|correct|right|bye|goodbye|hello|hi)\b|.*\bthank",
+    re.IGNORECASE,
+)
+_SAYS_SO: Final = re.compile(
+    r"\b(?:i (?:already|just) (?:said|told|asked|gave|provided|mentioned|explained|answered)"
+    r"|as i already|like i said|(?:that(?:'s| is"
+    r"|s) )not what i (?:asked|meant|wan"
+    r"ted|said)|you (?:did ?n[o']t|didn't|have ?n[o']t|never) (?:answer|understand"
+    r"|help|listen)|i(?:'ll| w"
+    r"ill)? ask(?:ed|ing)? (?:you )?again|asking (?:you )?again|read my (?:question|message) again"
+    r"|(?:still|again) (?:the )?wrong|that(?:'s| is|s) (?:wrong|incorrect"
+    r"|not (?:right|correct|true)))",
+    re.IGNORECASE,
+)
+
+_HINTS: Final = (
+    *("i already", "i just", "like i said", "not what i", "you did", "you have", "you never"),
+    *("ask again", "asked again", "asking again", "you again", "message again", "question again"),
+    *("still wrong", "still the wrong", "again wrong", "again the wrong", "s wrong"),
+    *("s incorrect", "s not right", "s not correct", "s not true"),
+)
+"""One of these is in every text that `_SAYS_SO` finds something in; looking is much cheaper."""
+
+
+def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
+    """Findings of user messages that repeat an earlier one, or say that they do.
+
+    Only turns of this trace are judged: those before it were judged with their own traces.
+    """
+    longest = max(facts.chats[-3:], key=lambda c: len(c.input_messages), default=None)
+    if longest is None:
+        return
+    turns = _asked(longest.input_messages)[-_MOST_TURNS:]
+    if len(turns) < 2:  # noqa: PLR2004 - nothing before the first
+        return
+    first = max(1, len(_asked(facts.chats[0].input_messages)[-_MOST_TURNS:]) - 1)
+    words = [_words(turn) for turn in turns]
+    for number in range(first, len(turns)):
+        text = turns[number]
+        again = not _CONFIRMS.match(text) and any(
+            _alike(words[number], before) for before in words[:number]
+        )
+        if not again and not _says_so(text[:1000]):
+            continue
+        yield Finding(
+            mode="repeated_question",
+            state="unrecovered" if number == len(turns) - 1 else "recovered",
+            span_id=longest.span_id,
+            evidence=f"The user {'asked the same again' if again else 'said that it was no help'}, "
+            f"in turn {number + 1} of {len(turns)}: {quoted(text)}.",
+        )
+
+
+def _says_so(text: str) -> bool:
+    lowered = text.lower()
+    return any(hint in lowered for hint in _HINTS) and _SAYS_SO.search(text) is not None
+
+
+def _words(text: str) -> set[str]:
+    plain = text[:1000].lower()
+    for mark in ".,;:!?":
+        plain = plain.replace(mark, " ")
+    return set(plain.split())
+
+
+def _alike(one: set[str], two: set[str]) -> bool:
+    """Whether two texts have most of their words in common (Jaccard)."""
+    if min(len(one), len(two)) < _FEWEST:
+        return False
+    return len(one & two) >= _SHARE * len(one | two)
+
+
+def _asked(messages: Sequence[Message]) -> list[str]:
+    """What the user said, turn by turn: only messages that an answer stands between are turns."""
+    turns: list[str] = []
+    answered = True
+    for message in messages:
+        if message.role == "assistant" and message.text:
+            answered = True
+        elif message.role == "user" and _text(message):
+            if answered:
+                turns.append(_text(message))
+            answered = False
+    return turns
+
+
+def _text(message: Message) -> str:
+    return message.text[:2000]

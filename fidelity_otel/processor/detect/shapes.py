@@ -1,0 +1,159 @@
+"""Tool results of an unusual shape: unlike what is declared, or unlike what the tool always gives.
+
+A shape is what kind of value a result is and, for objects, its top-level members and their kinds.
+`History` learns them from traffic: a result is odd where at least twenty were seen and nineteen of
+twenty look otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from fidelity_otel.model import Finding
+from fidelity_otel.processor.detect.evidence import quoted
+from fidelity_otel.processor.detect.facts import Facts
+from fidelity_otel.processor.detect.recovery import of_steps
+from fidelity_otel.processor.detect.step import Step
+from fidelity_otel.processor.detect.tool_failures import elapsed, ending
+from fidelity_otel.processor.dialects.values import unwrapped
+
+__all__ = ["History", "find", "shape_of"]
+
+Shape = tuple[str, ...]
+
+_KINDS: Final = {
+    str: "text",
+    bool: "truth",
+    int: "number",
+    float: "number",
+    list: "list",
+    dict: "object",
+}
+_MOST_MEMBERS: Final = 24
+_ENOUGH: Final = 20
+_ENOUGH_HERE: Final = 4
+_USUAL: Final = 0.95
+
+
+def shape_of(value: Any) -> Shape:
+    """The shape of a result: ("text",), ("list", …kind of its elements), ("object", members…)."""
+    value = unwrapped(value, 1)
+    if value is None:
+        return ("nothing",)
+    kind = _KINDS.get(type(value), "other")
+    if kind == "list":
+        inner = sorted({_KINDS.get(type(v), "nothing") for v in value[:50]})
+        return ("list", *inner)
+    if kind == "object":
+        if len(value) > _MOST_MEMBERS or _keyed(value):
+            return ("object", "*")
+        return (
+            "object",
+            *sorted(f"{k}:{_KINDS.get(type(v), 'nothing')}" for k, v in value.items()),
+        )
+    return (kind,)
+
+
+def _keyed(value: dict[str, Any]) -> bool:
+    """Whether an object is a table whose members are ids rather than names."""
+    return any(any(c.isdigit() for c in str(key)) for key in value)
+
+
+def unlike(usual: Shape, found: Shape) -> bool:
+    """Whether a shape differs in a way that code would stumble over.
+
+    A list may be empty, a member may be null or absent if others are there; another kind of value,
+    or an object with less than half of the usual members, is a difference.
+    """
+    if usual == found or usual[0] == "other" or found[0] == "other":
+        return False
+    if usual[0] != found[0]:
+        return True
+    if usual[0] == "list":
+        return len(found) > 1 and len(usual) > 1 and not set(usual[1:]) & set(found[1:])
+    if usual[0] == "object" and "*" not in usual and "*" not in found:
+        before = {m.rsplit(":", 1)[0] for m in usual[1:]}
+        now = {m.rsplit(":", 1)[0] for m in found[1:]}
+        return len(before) > 1 and len(before & now) * 2 < len(before)
+    return False
+
+
+class History:
+    """The shapes that each tool's results had; bounded, and never older than the process.
+
+    `learn` is the only thing that changes it, so detection stays a function of trace and history.
+    """
+
+    __slots__ = ("_seen",)
+
+    _MOST_TOOLS: Final = 2000
+    _MOST_SHAPES: Final = 16
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], dict[Shape, int]] = {}
+
+    def learn(self, workflow: str, steps: Iterable[tuple[str, Any]]) -> None:
+        """Count the shapes of some successful results, given as (tool, result)."""
+        for name, result in steps:
+            counts = self._seen.get((workflow, name))
+            if counts is None:
+                if len(self._seen) >= self._MOST_TOOLS:
+                    continue
+                counts = self._seen[workflow, name] = {}
+            shape = shape_of(result)
+            if shape in counts or len(counts) < self._MOST_SHAPES:
+                counts[shape] = counts.get(shape, 0) + 1
+
+    def usual(self, workflow: str, name: str, found: Shape) -> Shape | None:
+        """The tool's usual shape where `found` is unlike it; None where it is not, or too early."""
+        return odd(self._seen.get((workflow, name), {}), found, _ENOUGH)
+
+
+def odd(counts: dict[Shape, int], found: Shape, enough: int) -> Shape | None:
+    """The shape that nearly all results have, where `found` is unlike it and there are enough."""
+    total = sum(counts.values())
+    if total < enough:
+        return None
+    usual = max(counts, key=lambda shape: counts[shape])
+    like = sum(n for shape, n in counts.items() if not unlike(usual, shape))
+    return usual if like >= _USUAL * total and unlike(usual, found) else None
+
+
+def find(facts: Facts, history: History | None) -> Iterator[Finding]:
+    """Findings of results of an unusual shape, by history and by the other calls of the trace."""
+    here: dict[str, list[tuple[Step, Shape]]] = {}
+    for step in facts.steps:
+        if step.failure is None and step.result is not None:
+            here.setdefault(step.name, []).append((step, shape_of(step.result)))
+    for name, pairs in here.items():
+        counts: dict[Shape, int] = {}
+        for _, shape in pairs:
+            counts[shape] = counts.get(shape, 0) + 1
+        for step, shape in pairs:
+            usual = history.usual(facts.trace.workflow, name, shape) if history else None
+            if usual is None and counts[shape] == 1 and len(pairs) > _ENOUGH_HERE:
+                others = {s: n for s, n in counts.items() if s != shape}
+                usual = odd(others, shape, _ENOUGH_HERE)
+            if usual is not None:
+                yield _finding(facts, step, usual, shape)
+                break
+
+
+def _finding(facts: Facts, step: Step, usual: Shape, found: Shape) -> Finding:
+    recovery = of_steps(facts, [step])
+    return Finding(
+        mode="tool_schema_mismatch",
+        state=recovery.state,
+        span_id=step.span_id,
+        evidence=f"Tool {step.name} usually gives {quoted(_shown(usual), 60)}, here "
+        f"{quoted(_shown(found), 60)}{ending(recovery, step.end_ns)}.",
+        recovered_by=recovery.by,
+        noticed=recovery.noticed,
+        recovery_ns=elapsed(recovery, step.end_ns),
+    )
+
+
+def _shown(shape: Shape) -> str:
+    kind, *members = shape
+    return f"{kind} of {', '.join(members)}" if members else kind

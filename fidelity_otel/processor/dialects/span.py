@@ -1,0 +1,96 @@
+"""One OTLP span read into one canonical span."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from fidelity_otel import semconv
+from fidelity_otel.model import Span, ToolCall, Usage
+from fidelity_otel.processor.dialects import applying
+from fidelity_otel.processor.dialects.draft import Draft
+from fidelity_otel.processor.dialects.values import integer, text
+from fidelity_otel.processor.rawspan import RawSpan
+
+__all__ = ["read_span"]
+
+_STATUS: Final[dict[int, Literal["unset", "ok", "error"]]] = {1: "ok", 2: "error"}
+
+_ATTRIBUTES: Final = (
+    ("user_id", semconv.USER_ID),
+    ("conversation_id", semconv.SESSION_ID),
+    ("error_type", semconv.ERROR_TYPE),
+)
+_RESOURCE: Final = (("service", semconv.SERVICE_NAME), ("release", semconv.SERVICE_VERSION))
+
+
+def read_span(raw: RawSpan) -> tuple[Span, int]:
+    """Read a span in whatever dialects it is written.
+
+    Returns:
+        The canonical span, and how many of its values were recognised but could not be read.
+    """
+    draft = Draft()
+    for dialect in applying(raw):
+        dialect.read(raw, draft)
+        draft.dialects.append(dialect.name)
+    _read_general(raw, draft)
+    fields = draft.fields
+    if draft.tool.get("name") or fields.get("operation") == "execute_tool":
+        fields["tool"] = _tool(raw, draft)
+        fields.setdefault("operation", "execute_tool")
+    if draft.usage:
+        fields["usage"] = Usage(**draft.usage)
+    span = Span(
+        trace_id=raw.trace_id,
+        span_id=raw.span_id,
+        name=raw.name,
+        parent_id=raw.parent_id,
+        start_ns=raw.start_ns,
+        end_ns=raw.end_ns,
+        status=_STATUS.get(raw.status_code, "unset"),
+        losses=draft.losses,
+        dialect="+".join(draft.dialects),
+        scope=raw.scope_name,
+        attributes=raw.attributes,
+        resource=raw.resource,
+        events=raw.events,
+        links=raw.links,
+        **fields,
+    )
+    return span, draft.unread
+
+
+def _read_general(raw: RawSpan, draft: Draft) -> None:
+    get = raw.attributes.get
+    for field, name in _ATTRIBUTES:
+        value = get(name)
+        if value is not None:
+            draft.put(field, text(value))
+    resends = get(semconv.HTTP_REQUEST_RESEND_COUNT)
+    if resends is not None and "attempts" not in draft.fields:
+        count = integer(resends)
+        draft.put("attempts", count + 1 if count is not None and count > 0 else None)
+    message = raw.status_message
+    if raw.events and raw.status_code == 2:  # noqa: PLR2004 - 2 is OTLP's error
+        for event in raw.events:
+            if event.name == semconv.EXCEPTION_EVENT:
+                draft.put("error_type", text(event.attributes.get(semconv.EXCEPTION_TYPE)))
+                message = message or text(event.attributes.get(semconv.EXCEPTION_MESSAGE)) or ""
+    if message:
+        draft.put("status_message", message)
+    resource = raw.resource.get
+    for field, name in _RESOURCE:
+        value = resource(name)
+        if value is not None:
+            draft.put(field, text(value))
+
+
+def _tool(raw: RawSpan, draft: Draft) -> ToolCall:
+    tool: dict[str, Any] = draft.tool
+    failed = raw.status_code == 2 or "error_type" in draft.fields  # noqa: PLR2004
+    if failed and "error" not in tool:
+        tool["error"] = (
+            draft.fields.get("status_message") or draft.fields.get("error_type") or "error"
+        )
+    tool.setdefault("name", raw.name.removeprefix("execute_tool ") or "tool")
+    return ToolCall(**tool)

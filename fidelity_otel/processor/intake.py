@@ -1,0 +1,141 @@
+"""From a request's bytes to the journal and the index: what happens before the ack."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from fidelity_otel.errors import FidelityError
+from fidelity_otel.processor import wire
+from fidelity_otel.processor.admission import Admission
+from fidelity_otel.processor.assemble import Assembler, Place
+from fidelity_otel.processor.journal import (
+    CARRIER,
+    COMPLETE,
+    ROOT,
+    SPANS,
+    Journal,
+    frame,
+    pack_spans,
+)
+from fidelity_otel.processor.tally import Tally
+from fidelity_otel.processor.wire_logs import carriers
+
+__all__ = ["Accepted", "Intake", "flags_of"]
+
+
+class Accepted(NamedTuple):
+    """A request is durable; `rejected` of its items were refused, for the reason given."""
+
+    rejected: int = 0
+    message: str = ""
+
+
+Meter = Callable[[str, str, int, int, int], None]
+"""Hears of every request: protocol, status, bytes, spans accepted, spans rejected.
+
+The status is ok, partial, invalid, too_large, refused (come again) or error.
+"""
+
+
+def flags_of(part: wire.Part) -> int:
+    """The flags of the record that holds a part."""
+    return (
+        (ROOT if part.root else 0)
+        | (COMPLETE if part.complete else 0)
+        | (CARRIER if part.carrier else 0)
+    )
+
+
+class Intake:
+    """Takes requests in. Runs on one event loop, which the journal's callbacks come back to.
+
+    Args:
+        journal: makes them durable.
+        assembler: learns where they are.
+        admission: how much may be in flight.
+        tally: counts.
+        clock: ns since the epoch, steady.
+        max_request_bytes: largest request.
+        meter: hears of every request.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        assembler: Assembler,
+        admission: Admission,
+        *,
+        tally: Tally,
+        clock: Callable[[], int],
+        max_request_bytes: int,
+        meter: Meter = lambda *_: None,
+    ) -> None:
+        self.journal = journal
+        self.assembler = assembler
+        self.admission = admission
+        self.tally = tally
+        self.max_request_bytes = max_request_bytes
+        self.meter = meter
+        self._clock = clock
+
+    async def take(self, signal: str, body: bytes, protocol: str) -> Accepted:
+        """Take a request in; returns when all of it that was accepted is durable.
+
+        Args:
+            signal: traces or logs.
+            protocol: grpc or http, for the meter.
+            body: the export request, protobuf, within the size limit and admitted.
+
+        Raises:
+            WireError: it is not what it should be.
+            JournalFull, JournalError: it cannot be made durable now.
+        """
+        message = ""
+        if signal == "logs":
+            carried = carriers(body)
+            body = carried.otlp
+            self.tally.add("log_records", "outcome", carried.outcomes)
+            self.tally.add("log_records", "ignored", carried.others)
+            if carried.others:
+                message = (
+                    f"{carried.others} log records are no gen_ai.evaluation.result events and were "
+                    "left out; send only those here"
+                )
+        batch = wire.split(body, limit=4 * self.max_request_bytes)
+        if batch.parts:
+            await self._commit(batch.parts)
+        status = "partial" if batch.rejected else "ok"
+        self.meter(protocol, status, len(body), batch.spans, batch.rejected)
+        return Accepted(batch.rejected, "; ".join(m for m in (batch.reason, message) if m))
+
+    def _commit(self, parts: Sequence[wire.Part]) -> asyncio.Future[None]:
+        now = self._clock()
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        frames = [
+            frame(SPANS, pack_spans(p.trace_id, p.span_ids, p.otlp), time_ns=now, flags=flags_of(p))
+            for p in parts
+        ]
+
+        def durable(outcome: int | FidelityError) -> None:
+            # Also where the sender has gone meanwhile: what is in the journal must be in the index.
+            if isinstance(outcome, FidelityError):
+                if not ready.done():
+                    ready.set_exception(outcome)
+                return
+            position = outcome
+            for part, data in zip(parts, frames, strict=True):
+                self.assembler.add(
+                    part.trace_id,
+                    Place(position, len(data)),
+                    spans=len(part.span_ids) // 8,
+                    flags=flags_of(part),
+                    now_ns=now,
+                )
+                position += len(data)
+            if not ready.done():
+                ready.set_result(None)
+
+        self.journal.append(frames, durable)
+        return ready

@@ -1,0 +1,1 @@
+"""The lead's page, data sets, the pytest plugin."""

@@ -1,0 +1,122 @@
+"""Where the judgement comes from: coverage of the sample, agreement of judges, late outcomes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from fidelity_otel.report.agree import pair_statistics
+from fidelity_otel.report.frame import Flags, Frame
+from fidelity_otel.report.summary import Agreement, ArmLine, OutcomeLine, ReviewCoverage
+
+__all__ = ["agreement_of", "coverage_of", "outcome_lines", "outcomes_wrong"]
+
+_HALF = 0.5
+_PAIR = 2
+
+
+def coverage_of(frame: Frame) -> ReviewCoverage:
+    """What was sampled, and what became of it."""
+    judged, unsure = frame.judged, frame.selected & frame.unsure
+    waiting = frame.selected & ~judged & ~unsure
+    verdicts: Counter[str] = Counter()
+    people: set[str] = set()
+    double = hand = 0
+    for reviews in frame.reviews:
+        sampled = [r for r in reviews if not r.hand_picked]
+        verdicts.update(r.verdict for r in sampled)
+        people.update(r.reviewer for r in reviews)
+        hand += len(reviews) - len(sampled)
+        double += len({r.reviewer for r in sampled}) >= _PAIR
+    weight = 1.0 / frame.pi[judged]
+    return ReviewCoverage(
+        selected=int(frame.selected.sum()),
+        judged=int(judged.sum()),
+        cannot_tell=int(unsure.sum()),
+        waiting=int(waiting.sum()),
+        oldest_waiting_ns=int(frame.start_ns[waiting].min()) if waiting.any() else None,
+        undrawn=int((~frame.drawn).sum()),
+        double=double,
+        hand_picked=hand,
+        verdicts=dict(verdicts),
+        arms=_arms(frame, judged),
+        reviewers=len(people),
+        weight_ratio=float(weight.max() / weight.mean()) if len(weight) else None,
+    )
+
+
+def _arms(frame: Frame, judged: Flags) -> tuple[ArmLine, ...]:
+    selected: Counter[str] = Counter()
+    told: Counter[str] = Counter()
+    for arms, has in zip(frame.arms[frame.selected], judged[frame.selected], strict=True):
+        for arm in arms:
+            if arm.selected:
+                selected[arm.arm] += 1
+                told[arm.arm] += bool(has)
+    return tuple(ArmLine(a, selected[a], told[a]) for a in sorted(selected, reverse=True))
+
+
+def agreement_of(frame: Frame) -> Agreement:
+    """Agreement over the traces that two people of the sample could tell something about."""
+    pairs: list[tuple[str, str]] = []
+    for reviews in frame.reviews:
+        first: dict[str, str] = {}
+        for r in reviews:
+            if not r.hand_picked and r.phase in {"", "sample"} and r.verdict != "cannot_tell":
+                first.setdefault(r.reviewer, r.verdict)
+        if len(first) >= _PAIR:
+            one, other, *_ = first.values()
+            pairs.append((one, other))
+    return pair_statistics(pairs)
+
+
+def outcomes_wrong(frame: Frame, names: Sequence[str]) -> Flags:
+    """Traces that an outcome of these names ("*": of any) calls wrong: a value below one half."""
+    every = "*" in names
+    wanted = set(names)
+    return np.array(
+        [
+            any(
+                value is not None and value < _HALF and (every or name in wanted)
+                for name, value in outcomes.items()
+            )
+            for outcomes in frame.outcomes
+        ],
+        dtype=bool,
+    ).reshape(len(frame))
+
+
+def outcome_lines(frame: Frame, most: int) -> tuple[OutcomeLine, ...]:
+    """One line an outcome's name, most traces first."""
+    values: dict[str, list[float]] = {}
+    traces: Counter[str] = Counter()
+    labels: dict[str, Counter[str]] = {}
+    compared: Counter[str] = Counter()
+    agrees: Counter[str] = Counter()
+    rows = zip(frame.outcomes, frame.outcome_labels, frame.label, frame.judged, strict=True)
+    for outcomes, said, label, judged in rows:
+        for name, value in outcomes.items():
+            traces[name] += 1
+            if said.get(name):
+                labels.setdefault(name, Counter())[said[name]] += 1
+            if value is None:
+                continue
+            values.setdefault(name, []).append(float(value))
+            if judged and _HALF not in {label, value}:
+                compared[name] += 1
+                agrees[name] += (label > _HALF) == (value > _HALF)
+    return tuple(
+        OutcomeLine(
+            name=name,
+            traces=n,
+            valued=len(values.get(name, [])),
+            mean=float(np.mean(values[name])) if values.get(name) else None,
+            labels=dict(labels.get(name, Counter()).most_common(most)),
+            compared=compared[name],
+            agrees=int(agrees[name]),
+            coverage=n / len(frame),
+        )
+        for name, n in sorted(traces.items(), key=lambda each: (-each[1], each[0]))[:most]
+    )

@@ -1,0 +1,54 @@
+"""Failure modes: how often on all traffic, how often recovered, how much of what is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from fidelity_otel.report.estimates import Estimates
+from fidelity_otel.report.frame import Flags, Frame
+from fidelity_otel.report.summary import ModeLine
+
+__all__ = ["mode_lines", "troubled"]
+
+
+def mode_lines(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[ModeLine, ...]:
+    """One line a mode that was found or named, most traces first, then most named."""
+    found: Counter[tuple[str, str]] = Counter()
+    for states in frame.states:
+        found.update(states.items())
+    named: Counter[str] = Counter()
+    said: list[frozenset[str]] = []
+    for reviews in frame.reviews:
+        modes = frozenset(r.mode for r in reviews if r.mode and not r.hand_picked)
+        named.update(modes)
+        said.append(modes)
+    total = Counter[str]()
+    for (mode, _), n in found.items():
+        total[mode] += n
+    modes_seen = sorted({*total, *named}, key=lambda m: (-total[m], -named[m], m))[:most]
+    lines = []
+    for mode in modes_seen:
+        has = np.array(
+            [mode in s or mode in n for s, n in zip(frame.states, said, strict=True)], dtype=bool
+        )
+        lines.append(
+            ModeLine(
+                mode=mode,
+                traces=total[mode],
+                recovered=found[mode, "recovered"],
+                unrecovered=found[mode, "unrecovered"],
+                escalated=found[mode, "escalated"],
+                named=named[mode],
+                among_wrong=make.among_wrong(frame, has, wrong, name=f"among_wrong:{mode}"),
+            )
+        )
+    return tuple(lines)
+
+
+def troubled(frame: Frame) -> tuple[int, int]:
+    """How many traces have a finding, and in how many of them every one was recovered."""
+    with_findings = [s for s in frame.states if s]
+    recovered = [s for s in with_findings if all(v == "recovered" for v in s.values())]
+    return len(with_findings), len(recovered)

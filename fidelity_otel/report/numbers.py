@@ -1,0 +1,300 @@
+"""The report's numbers: one pass over the frame, everything as a `Summary`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from fidelity_otel.model import Estimate
+from fidelity_otel.report.change import changes_of
+from fidelity_otel.report.course import WINDOWS, course_of
+from fidelity_otel.report.estimates import Estimates, Estimator
+from fidelity_otel.report.evidence import agreement_of, coverage_of, outcome_lines, outcomes_wrong
+from fidelity_otel.report.frame import Flags, Frame, FrameSource, read_frame
+from fidelity_otel.report.modes import mode_lines, troubled
+from fidelity_otel.report.summary import (
+    Activity,
+    Benchmark,
+    Latency,
+    ReleaseLine,
+    Summary,
+    Truth,
+    WindowLine,
+    WorkflowLine,
+)
+from fidelity_otel.report.words import sentence_of
+from fidelity_otel.settings import TABLE
+
+__all__ = ["ReportSettings", "ReportSource", "summary"]
+
+OTHER = "other"
+_DAY_NS = 86_400 * 10**9
+
+
+class ReportSource(FrameSource, Protocol):
+    """What a report needs of the store."""
+
+    def orphan_count(self) -> int:
+        """How many outcomes have no trace yet."""
+        ...
+
+    def meta_get(self, name: str, default: str | None = None) -> str | None:
+        """A named value of the store."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """The settings that a report reads."""
+
+    level: float = 0.95
+    minimum_n: int = 10
+    benchmark: float | None = None
+    objective: float | None = None
+    outcomes: tuple[str, ...] = ()
+    max_workflows: int = 50
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any] | None) -> ReportSettings:
+        """From effective settings by dotted name; the table's defaults for what is absent."""
+        known = dict(settings or {})
+        table = {s.name: s.default for s in TABLE if s.name.startswith("report.")}
+        values = {name: known.get(name, default) for name, default in table.items()}
+        return cls(**{f: values[f"report.{f}"] for f in cls.__slots__})
+
+
+def summary(
+    store: ReportSource,
+    *,
+    now_ns: int,
+    since_ns: int | None = None,
+    settings: Mapping[str, Any] | ReportSettings | None = None,
+    estimator: Estimator | None = None,
+) -> Summary:
+    """All numbers of the report over the traces that started at or after `since_ns`.
+
+    Args:
+        store: where the frame comes from.
+        now_ns: the time of the report, nanoseconds since the epoch.
+        since_ns: the first start time; all traces where None.
+        settings: effective settings by dotted name (`report.…`).
+        estimator: stands in for `stats.estimate.estimate`.
+    """
+    chosen = settings if isinstance(settings, ReportSettings) else ReportSettings.of(settings)
+    frame = read_frame(store, since_ns)
+    make = Estimates(chosen.level, chosen.minimum_n, estimator)
+    wrong = outcomes_wrong(frame, chosen.outcomes)
+    fidelity = make.fidelity(frame, wrong)
+    silent = make.silent_failure(frame, wrong)
+    benchmark = _benchmark(store, chosen, fidelity)
+    workflows = _workflows(frame, wrong, make, chosen.max_workflows)
+    coverage = coverage_of(frame)
+    any_finding, all_recovered = troubled(frame)
+    made = Summary(
+        sentence="",
+        generated_ns=now_ns,
+        since_ns=since_ns,
+        level=chosen.level,
+        minimum_n=chosen.minimum_n,
+        activity=_activity(frame),
+        fidelity=fidelity,
+        silent_failure=silent,
+        wrong_by_outcome=int((wrong & frame.drawn).sum()),
+        silent_by_outcome=int((wrong & ~frame.loud & frame.drawn).sum()),
+        troubled=any_finding,
+        troubled_recovered=all_recovered,
+        worst_workflow=_worst(workflows),
+        workflows=workflows,
+        releases=_releases(frame, wrong, make, chosen.max_workflows),
+        modes=mode_lines(frame, wrong, make, chosen.max_workflows),
+        outcomes=outcome_lines(frame, chosen.max_workflows),
+        outcome_orphans=store.orphan_count(),
+        reviews=coverage,
+        agreement=agreement_of(frame),
+        benchmark=benchmark,
+        objective=chosen.objective,
+        course=course_of(frame, wrong, make, now_ns=now_ns),
+        windows=_windows(
+            frame,
+            wrong,
+            make,
+            chosen=chosen,
+            benchmark=benchmark,
+            now_ns=now_ns,
+            since_ns=since_ns,
+        ),
+        changes=changes_of(
+            frame,
+            chosen.objective,
+            _all_and_each(frame, chosen.max_workflows),
+            minimum_n=chosen.minimum_n,
+        ),
+        truth=_truth(store),
+        warnings=_warnings(fidelity, silent),
+        status=_status(len(frame), coverage.judged, fidelity),
+    )
+    return msgspec.structs.replace(made, sentence=sentence_of(made))
+
+
+def _activity(frame: Frame) -> Activity:
+    times = frame.start_ns
+    return Activity(
+        traces=len(frame),
+        reported_success=int(frame.success.sum()),
+        loud=int(frame.loud.sum()),
+        first_ns=int(times.min()) if len(frame) else None,
+        last_ns=int(times.max()) if len(frame) else None,
+        latency=_latency(frame),
+    )
+
+
+def _latency(frame: Frame) -> Latency:
+    known = frame.duration[np.isfinite(frame.duration)]
+    if not len(known):
+        return Latency()
+    p50, p95, p99 = (float(q) for q in np.quantile(known, [0.5, 0.95, 0.99]))
+    return Latency(p50, p95, p99)
+
+
+def _groups(column: Any, most: int) -> list[tuple[str, Flags]]:
+    """(name, rows) of a column's values, most frequent first; those beyond `most` as one."""
+    if not len(column):
+        return []
+    names, place, counts = np.unique(column.astype(str), return_inverse=True, return_counts=True)
+    order = sorted(range(len(names)), key=lambda k: (-int(counts[k]), str(names[k])))
+    kept, rest = (order, []) if len(order) <= most else (order[: most - 1], order[most - 1 :])
+    groups = [(str(names[k]), place == k) for k in kept]
+    if rest:
+        groups.append((OTHER, np.isin(place, rest)))
+    return groups
+
+
+def _all_and_each(frame: Frame, most: int) -> list[tuple[str | None, Flags]]:
+    """All traces together under None, then each workflow's."""
+    return [(None, np.ones(len(frame), dtype=bool)), *_groups(frame.workflow, most)]
+
+
+def _workflows(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[WorkflowLine, ...]:
+    lines = []
+    for name, rows in _groups(frame.workflow, most):
+        part = frame.take(rows)
+        lines.append(
+            WorkflowLine(
+                workflow=name,
+                traces=len(part),
+                reported_success=int(part.success.sum()),
+                latency=_latency(part),
+                fidelity=make.fidelity(part, wrong[rows]),
+                silent_failure=make.silent_failure(part, wrong[rows]),
+            )
+        )
+    return tuple(lines)
+
+
+def _worst(workflows: tuple[WorkflowLine, ...]) -> str | None:
+    known = [
+        (w.fidelity.estimate, w.workflow) for w in workflows if w.fidelity.estimate is not None
+    ]
+    return min(known)[1] if len(known) > 1 else None
+
+
+def _releases(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[ReleaseLine, ...]:
+    lines = []
+    for name, rows in _groups(frame.release, most):
+        part = frame.take(rows)
+        fidelity = make.fidelity(part, wrong[rows])
+        lines.append(ReleaseLine(name, len(part), int(part.start_ns.min()), fidelity))
+    return tuple(sorted(lines, key=lambda line: line.first_ns))
+
+
+def _windows(
+    frame: Frame,
+    wrong: Flags,
+    make: Estimates,
+    *,
+    chosen: ReportSettings,
+    benchmark: Benchmark | None,
+    now_ns: int,
+    since_ns: int | None,
+) -> tuple[WindowLine, ...]:
+    """The last days' estimates, for the metrics: of all workflows together, and of each."""
+    lines = []
+    groups = _all_and_each(frame, chosen.max_workflows)
+    everything = groups[0][1]
+    for window, days in WINDOWS:
+        start = None if days is None else now_ns - days * _DAY_NS
+        if start is not None and since_ns is not None and start < since_ns:
+            continue
+        recent = everything if start is None else frame.start_ns >= start
+        for name, rows in groups:
+            inside = recent & rows
+            part = frame.take(inside)
+            fidelity = make.fidelity(part, wrong[inside], window=window)
+            silent = make.silent_failure(part, wrong[inside], window=window)
+            gap = None
+            if benchmark is not None and name is None:
+                gap = _gap(benchmark.score, benchmark.cases, fidelity)
+            lines.append(WindowLine(window, name, len(part), fidelity, silent, gap))
+    return tuple(lines)
+
+
+def _benchmark(store: ReportSource, chosen: ReportSettings, fidelity: Estimate) -> Benchmark | None:
+    """The score from the settings, else from the store, where a benchmark run can leave it."""
+    score, cases, source = chosen.benchmark, None, "settings"
+    if score is None:
+        stored = _json(store.meta_get("report.benchmark"))
+        if isinstance(stored, int | float) and not isinstance(stored, bool):
+            score, source = float(stored), ""
+        elif isinstance(stored, Mapping):
+            score, cases = stored.get("score"), stored.get("cases")
+            source = str(stored.get("source", ""))
+    if not isinstance(score, int | float) or not 0 <= score <= 1:
+        return None
+    known = cases if isinstance(cases, int) and cases > 0 else None
+    gap = _gap(float(score), known, fidelity)
+    return Benchmark(float(score), gap, source, known)
+
+
+def _gap(score: float, cases: int | None, fidelity: Estimate) -> Estimate:
+    """Score − fidelity; n and N are those of production."""
+    from fidelity_otel.stats.difference import benchmark_estimate, difference
+
+    own = benchmark_estimate(score, cases, level=fidelity.level)
+    gap = difference(own, fidelity, name="benchmark_gap")
+    return msgspec.structs.replace(gap, n=fidelity.n, N=fidelity.N, window=fidelity.window)
+
+
+def _truth(store: ReportSource) -> Truth | None:
+    stored = _json(store.meta_get("report.truth"))
+    if stored is None:
+        return None
+    try:
+        return msgspec.convert(stored, Truth)
+    except msgspec.ValidationError:
+        return None
+
+
+def _json(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _status(traces: int, judged: int, fidelity: Estimate) -> Any:
+    if not traces:
+        return "empty"
+    if fidelity.sufficient:
+        return "estimated"
+    return "too_few" if judged else "no_reviews"
+
+
+def _warnings(*made: Estimate) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(w for each in made for w in each.warnings))

@@ -1,0 +1,245 @@
+"""What a report says, as values: the page, the text, JSON and the metrics all come from it.
+
+Counts are of traces unless a name says otherwise. Every estimate carries its interval and its n;
+where the data does not support one it is None inside (`Estimate.sufficient`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from fidelity_otel.model import Estimate
+
+__all__ = [
+    "Activity",
+    "Agreement",
+    "ArmLine",
+    "Benchmark",
+    "ChangeLine",
+    "Latency",
+    "ModeLine",
+    "OutcomeLine",
+    "Period",
+    "ReleaseLine",
+    "ReviewCoverage",
+    "Summary",
+    "Truth",
+    "WindowLine",
+    "WorkflowLine",
+]
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Quantiles of a trace's duration in seconds; None where no trace has one."""
+
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """What ordinary dashboards show: that the system runs.
+
+    `loud` traces said themselves that they failed, or have a finding that was not recovered.
+    """
+
+    traces: int
+    reported_success: int
+    loud: int
+    first_ns: int | None
+    last_ns: int | None
+    latency: Latency
+
+    @property
+    def success_share(self) -> float | None:
+        """Share of traces that reported success; None of no traces."""
+        return self.reported_success / self.traces if self.traces else None
+
+
+class WorkflowLine(msgspec.Struct, frozen=True):
+    """One workflow."""
+
+    workflow: str
+    traces: int
+    reported_success: int
+    latency: Latency
+    fidelity: Estimate
+    silent_failure: Estimate
+
+
+class ReleaseLine(msgspec.Struct, frozen=True):
+    """One release, by its first trace's time."""
+
+    release: str
+    traces: int
+    first_ns: int
+    fidelity: Estimate
+
+
+class Period(msgspec.Struct, frozen=True):
+    """One stretch of time in the course of fidelity."""
+
+    start_ns: int
+    end_ns: int
+    traces: int
+    fidelity: Estimate
+
+
+class WindowLine(msgspec.Struct, frozen=True):
+    """The estimates of the last days, as the metrics show them.
+
+    `name` is 1d, 3d, 7d, 28d or all; `workflow` None is all workflows together.
+    """
+
+    name: str
+    workflow: str | None
+    traces: int
+    fidelity: Estimate
+    silent_failure: Estimate
+    benchmark_gap: Estimate | None = None
+
+
+class ModeLine(msgspec.Struct, frozen=True):
+    """One failure mode.
+
+    Counts are a census of all traffic: traces in which the mode was found, by its worst state.
+    `among_wrong` is the weighted share of wrong answers in which it was found, or which a reviewer
+    put down to it; `named` counts the reviews that named it.
+    """
+
+    mode: str
+    traces: int
+    recovered: int
+    unrecovered: int
+    escalated: int
+    named: int
+    among_wrong: Estimate
+
+    @property
+    def recovered_share(self) -> float | None:
+        """Share of the mode's traces in which the system got over it by itself."""
+        return self.recovered / self.traces if self.traces else None
+
+
+class OutcomeLine(msgspec.Struct, frozen=True):
+    """One kind of late evidence: how many traces have it, and what it says.
+
+    `mean` is over the `valued` ones, whose value says right or wrong: a plain mean of those traces
+    that have one, so it is not an estimate for all traffic. `agrees` of `compared` traces with a
+    review as well say the same as it (both sides of one half).
+    """
+
+    name: str
+    traces: int
+    valued: int
+    mean: float | None
+    labels: dict[str, int]
+    compared: int
+    agrees: int
+    coverage: float
+
+
+class ArmLine(msgspec.Struct, frozen=True):
+    """One arm of the sampling design; a trace can be in both."""
+
+    arm: str
+    selected: int
+    judged: int
+
+
+class ReviewCoverage(msgspec.Struct, frozen=True):
+    """What was sampled and what became of it.
+
+    `selected` = `judged` + `cannot_tell` + `waiting`. `undrawn` traces are in windows whose sample
+    has not been drawn yet: no estimate speaks for them.
+    """
+
+    selected: int
+    judged: int
+    cannot_tell: int
+    waiting: int
+    oldest_waiting_ns: int | None
+    undrawn: int
+    double: int
+    hand_picked: int
+    verdicts: dict[str, int]
+    arms: tuple[ArmLine, ...]
+    reviewers: int
+    weight_ratio: float | None
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """How far two people who judged the same trace say the same, over `pairs` such traces."""
+
+    pairs: int
+    same: int
+    kappa: float | None = None
+    ac1: float | None = None
+
+
+class Benchmark(msgspec.Struct, frozen=True):
+    """The benchmark score, and how far production is below it (`gap` = score − fidelity).
+
+    `cases` is how many it was measured on; without it the score counts as exact.
+    """
+
+    score: float
+    gap: Estimate
+    source: str = ""
+    cases: int | None = None
+
+
+class ChangeLine(msgspec.Struct, frozen=True):
+    """Evidence that fidelity is below the objective; 1 and more is an alarm.
+
+    `workflow` None is all together. `since_ns` is when it most likely sank, where there was
+    an alarm, `n` the number of reviews that were looked at.
+    """
+
+    workflow: str | None
+    evidence: float
+    since_ns: int | None
+    n: int
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """The truth over all traffic, known only where there is an answer key (the demo, tests)."""
+
+    fidelity: float
+    silent_failure: float | None = None
+    note: str = ""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The whole report."""
+
+    sentence: str
+    generated_ns: int
+    since_ns: int | None
+    level: float
+    minimum_n: int
+    activity: Activity
+    fidelity: Estimate
+    silent_failure: Estimate
+    wrong_by_outcome: int
+    silent_by_outcome: int
+    troubled: int
+    troubled_recovered: int
+    worst_workflow: str | None
+    workflows: tuple[WorkflowLine, ...]
+    releases: tuple[ReleaseLine, ...]
+    modes: tuple[ModeLine, ...]
+    outcomes: tuple[OutcomeLine, ...]
+    outcome_orphans: int
+    reviews: ReviewCoverage
+    agreement: Agreement
+    benchmark: Benchmark | None
+    objective: float | None
+    course: tuple[Period, ...]
+    windows: tuple[WindowLine, ...]
+    changes: tuple[ChangeLine, ...] = ()
+    truth: Truth | None = None
+    warnings: tuple[str, ...] = ()
+    status: Literal["empty", "no_reviews", "too_few", "estimated"] = "empty"

@@ -1,0 +1,271 @@
+"""One call of a model provider, as integrations report it: request, attempts, chunks, response."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from fidelity_otel import semconv as sc
+from fidelity_otel.sdk import guard
+from fidelity_otel.sdk.state import STATE
+
+if TYPE_CHECKING:
+    from fidelity_otel.sdk.recording import Recording
+
+__all__ = ["CURRENT_CALL", "ModelCall", "Usage", "open_calls", "suppressed"]
+
+CURRENT_CALL: Final[ContextVar[ModelCall | None]] = ContextVar("fidelity_model_call", default=None)
+"""The provider call that is running, so that a client's retry loop can report to it."""
+
+Usage = Mapping[str, "int | None"]
+"""Tokens by what comes after `gen_ai.usage.` in the attribute's name."""
+
+open_calls: Final[weakref.WeakSet[ModelCall]] = weakref.WeakSet()
+"""Calls whose span is open; those that are left are ended at shutdown."""
+
+_FINISH: Final = {"tool_calls": "tool_call", "function_call": "tool_call", "max_tokens": "length"}
+
+
+class ModelCall:
+    """An open span of kind CLIENT for one call of a provider, however many attempts it takes.
+
+    No method raises: the provider's client runs on whatever happens here.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_adopted",
+        "_call",
+        "_chunks",
+        "_done",
+        "_failed",
+        "_failures",
+        "_foreign",
+        "_start",
+        "_token",
+        "last_status",
+    )
+
+    def __init__(self, call: Any, *, foreign: bool = False, adopted: bool = False) -> None:
+        self._call = call
+        self._foreign = foreign  # another instrumentation's: only attempts are added
+        self._adopted = adopted  # the client's own: what it leaves out is added
+        self._start = time.perf_counter()
+        self._failures = 0
+        self._chunks = 0
+        self._done = False
+        self._failed = False
+        self._token: Any = None
+        self.last_status: int | None = None
+
+    @classmethod
+    def open(
+        cls,
+        library: str,
+        operation: str,
+        model: str,
+        provider: str,
+        attributes: Mapping[str, Any],
+    ) -> ModelCall | None:
+        """Open the span of a call; None while the SDK is off or where a caller records it already.
+
+        Args:
+            library: the client; where another instrumentation of it has opened a span for this
+                call, that span is enriched instead of doubled.
+            operation: chat, embeddings, …
+            model: the model asked.
+            provider: the GenAI conventions' name of the provider.
+            attributes: request attributes that are no content; None values are left out.
+        """
+        recorder = STATE.recorder
+        if recorder is None or suppressed():
+            return None
+        try:
+            from fidelity_otel.sdk.spec import Spec
+
+            if (theirs := recorder.foreign(library)) is not None:
+                return cls(theirs, foreign=True)
+            fixed = {
+                sc.GEN_AI_PROVIDER_NAME: provider,
+                sc.GEN_AI_REQUEST_MODEL: model,
+                **attributes,
+            }
+            spec = Spec.of(model, operation, named=False, attributes=fixed)
+            made = cls(recorder.open(spec))
+            open_calls.add(made)
+        except Exception as error:  # noqa: BLE001
+            guard.trip("model call", error)
+            return None
+        return made
+
+    @classmethod
+    def adopt(cls, span: Any) -> ModelCall | None:
+        """Add to the span that a client has opened for its own call; it ends it itself.
+
+        Args:
+            span: the client's OpenTelemetry span; nothing is added where it is not recorded.
+        """
+        recorder = STATE.recorder
+        if recorder is None or not span.is_recording():
+            return None
+        try:
+            return cls(recorder.adopt(span), adopted=True)
+        except Exception as error:  # noqa: BLE001
+            guard.trip("model call", error)
+            return None
+
+    @property
+    def recording(self) -> Recording:
+        """The span, to write on."""
+        recording: Recording = self._call.recording
+        return recording
+
+    @property
+    def wants_content(self) -> bool:
+        """Whether messages and arguments are captured on this span."""
+        return self.recording.capture and not self._foreign
+
+    def __enter__(self) -> Self:
+        self._call.enter()
+        self._token = CURRENT_CALL.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        token, self._token = self._token, None
+        try:
+            CURRENT_CALL.reset(token)
+        except ValueError:  # left in another context than it was entered in
+            CURRENT_CALL.set(None)
+        self._call.leave()
+
+    # --- what happens ----------------------------------------------------------------------
+
+    def attempt_failed(
+        self, *, status: int | None, error_type: str | None, delay: float | None
+    ) -> None:
+        """One attempt failed and the client will try again after `delay` seconds."""
+        self._failures += 1
+        self.recording.event(
+            sc.FIDELITY_ATTEMPT_EVENT,
+            {
+                sc.FIDELITY_ATTEMPT: self._failures,
+                sc.HTTP_RESPONSE_STATUS_CODE: status,
+                sc.ERROR_TYPE: error_type,
+                sc.FIDELITY_RETRY_AFTER: delay,
+            },
+        )
+
+    def input(self, messages: Any, tools: Any = None, system: Any = None) -> None:
+        """The messages, tool definitions and system instructions that were sent."""
+        if messages:
+            self.recording.put_json(sc.GEN_AI_INPUT_MESSAGES, messages)
+        if system:
+            self.recording.put_json(sc.GEN_AI_SYSTEM_INSTRUCTIONS, system)
+        if tools:
+            self.recording.put_json(sc.GEN_AI_TOOL_DEFINITIONS, tools)
+
+    def chunk(self) -> None:
+        """A chunk of a stream came."""
+        self._chunks += 1
+        if self._chunks == 1 and not self._foreign and not self._adopted:
+            seconds = time.perf_counter() - self._start
+            self.recording.put(sc.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds)
+
+    def output(
+        self,
+        *,
+        response_id: str | None = None,
+        model: str | None = None,
+        finish_reasons: Sequence[str] = (),
+        messages: Any = None,
+        usage: Usage | None = None,
+    ) -> None:
+        """What came back. `usage` None stands for a provider that did not say."""
+        if self._foreign:
+            return
+        put = self.recording.put
+        reasons = [_FINISH.get(reason, reason) for reason in finish_reasons if reason]
+        if reasons:
+            put(sc.GEN_AI_RESPONSE_FINISH_REASONS, reasons)
+        if messages:
+            self.recording.put_json(sc.GEN_AI_OUTPUT_MESSAGES, messages)
+        if self._adopted:
+            return
+        put(sc.GEN_AI_RESPONSE_ID, response_id)
+        put(sc.GEN_AI_RESPONSE_MODEL, model)
+        if usage is None:
+            self.recording.lose("usage_missing")
+        else:
+            for name, tokens in usage.items():
+                if isinstance(tokens, int):
+                    put(f"gen_ai.usage.{name}", tokens)
+
+    def fail(self, error: BaseException) -> None:
+        """The call failed for good."""
+        from fidelity_otel.sdk.recording import is_cancellation
+
+        self._failed = True
+        if not self._foreign and not self._adopted:
+            self.recording.fail(error)
+        elif is_cancellation(error):
+            self.recording.put(sc.FIDELITY_CANCELLED, True)
+
+    def end(self, *, stream: bool = False, complete: bool = True) -> None:
+        """End the span; a second time does nothing.
+
+        Args:
+            stream: whether the response came as a stream.
+            complete: whether all of the stream was read.
+        """
+        if self._done:
+            return
+        self._done = True
+        open_calls.discard(self)
+        recording = self.recording
+        attempts = self._failures + 1
+        recording.put(sc.FIDELITY_ATTEMPTS, attempts)
+        if attempts > 1:
+            recording.put(sc.HTTP_REQUEST_RESEND_COUNT, attempts - 1)
+        state = "recovered" if attempts > 1 else "first_try"
+        if self._failed or recording.failed:
+            state = "abandoned"
+        recording.put(sc.FIDELITY_RECOVERY, state)
+        if self._foreign:  # the rest is theirs to say
+            return
+        if stream:
+            recording.put(sc.FIDELITY_STREAM_CHUNKS, self._chunks)
+            recording.put(sc.FIDELITY_STREAM_COMPLETE, complete)
+            if not complete:
+                recording.lose("partial_stream")
+        if self._adopted:
+            recording.stamp()
+        else:
+            recording.end()
+
+
+def suppressed() -> bool:
+    """Whether a framework's integration records the provider's calls already."""
+    from opentelemetry import context
+
+    return bool(
+        context.get_value(SUPPRESS) or context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    )
+
+
+SUPPRESS: Final = "fidelity-suppress-model-calls"
+
+
+def end_open_calls() -> None:
+    """At shutdown: what is still open ends as partial, instead of being lost."""
+    for call in list(open_calls):
+        _quietly(lambda call=call: call.end(stream=True, complete=False))  # type: ignore[misc]
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001
+        guard.trip("end", error)

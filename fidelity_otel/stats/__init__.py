@@ -1,0 +1,1 @@
+"""Pure functions on arrays: estimators, intervals, tests. Knows no store."""

@@ -1,0 +1,1 @@
+"""Alembic's migrations; `engine.migrate` applies them when a store is opened."""

@@ -1,0 +1,164 @@
+"""Trace records as rows of the tables, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, select
+
+from fidelity_otel.model import Finding, Outcome, Review, TraceRecord
+from fidelity_otel.store import schema
+from fidelity_otel.store.base import clean, clean_or_none, clip, finite, to_json
+from fidelity_otel.store.decisions import arm_of, decision_of
+
+__all__ = ["REVISED", "StoredTrace", "TraceRow", "listed", "marks_of", "record_of", "row_of"]
+
+_findings = msgspec.json.Decoder(tuple[Finding, ...])
+_strings = msgspec.json.Decoder(tuple[str, ...])
+
+
+class StoredTrace(msgspec.Struct, frozen=True):
+    """One trace with all that is known of it. `record.otlp` is empty where the body was pruned."""
+
+    record: TraceRecord
+    outcomes: tuple[Outcome, ...] = ()
+    reviews: tuple[Review, ...] = ()
+    retained: bool = True
+    drawn: bool = False
+    erased_ns: int = 0
+
+
+class TraceRow(msgspec.Struct, frozen=True):
+    """One line of a listing."""
+
+    trace_id: str
+    workflow: str
+    service: str
+    release: str
+    conversation_id: str | None
+    start_ns: int
+    end_ns: int
+    span_count: int
+    reported_success: bool
+    request: str
+    answer: str
+    findings: tuple[Finding, ...]
+    risk: float
+    flagged: bool
+    stratum: str
+    window: str
+
+
+def marks_of(findings: Iterable[Finding]) -> str:
+    """What the frame keeps of the findings: "mode:state", sorted, each once."""
+    marks = {f"{_word(f.mode)}:{f.state}" for f in findings}
+    return " ".join(sorted(marks))
+
+
+def _word(text: str) -> str:
+    return clean(text).replace(" ", "_").replace(":", "_")
+
+
+def row_of(record: TraceRecord) -> dict[str, Any]:
+    """A record as a row of `traces`."""
+    decision = record.decision
+    return {
+        "trace_id": record.trace_id,
+        "revision": record.revision,
+        "workflow": clean(record.workflow),
+        "service": clean(record.service),
+        "release": clean(record.release),
+        "conversation_id": clean_or_none(record.conversation_id),
+        "user_id": clean_or_none(record.user_id),
+        "start_ns": clip(record.start_ns),
+        "end_ns": clip(record.end_ns),
+        "span_count": record.span_count,
+        "byte_count": len(record.otlp),
+        "reported_success": record.reported_success,
+        "incomplete": to_json(record.incomplete),
+        "request": clean(record.request),
+        "answer": clean(record.answer),
+        "unread": record.unread,
+        "findings": to_json(record.findings),
+        "marks": marks_of(record.findings),
+        "stratum": clean(decision.stratum),
+        "window": clean(decision.window),
+        "randomness": clip(decision.randomness),
+        "size": finite(decision.size, 1.0),
+        "risk": finite(decision.risk, 0.5),
+        "flagged": decision.flagged,
+        "retention": finite(decision.retention, 1.0),
+        "upstream": finite(decision.upstream, 1.0),
+        "reasons": to_json(decision.reasons),
+        "decision_revision": decision.revision,
+        "decided_ns": clip(decision.decided_ns),
+    }
+
+
+REVISED = (
+    "revision",
+    "workflow",
+    "service",
+    "release",
+    "conversation_id",
+    "user_id",
+    "start_ns",
+    "end_ns",
+    "span_count",
+    "byte_count",
+    "reported_success",
+    "incomplete",
+    "request",
+    "answer",
+    "unread",
+    "findings",
+    "marks",
+)
+"""The columns that a later revision changes; the decision's are not among them."""
+
+
+def record_of(connection: Connection, row: RowMapping, otlp: bytes) -> TraceRecord:
+    """The record in a row of `traces`, with its arms, keys and response ids."""
+    trace_id = row["trace_id"]
+    arms, keys, responses = schema.arms, schema.keys, schema.response_ids
+    drawn = connection.execute(
+        select(arms).where(arms.c.trace_id == trace_id).order_by(arms.c.arm.desc())
+    ).mappings()
+    named = connection.execute(
+        select(keys.c.name, keys.c.value).where(keys.c.trace_id == trace_id).order_by(keys.c.name)
+    )
+    ids = connection.scalars(
+        select(responses.c.response_id)
+        .where(responses.c.trace_id == trace_id)
+        .order_by(responses.c.response_id)
+    )
+    return TraceRecord(
+        trace_id=trace_id,
+        otlp=otlp,
+        decision=decision_of(row, tuple(arm_of(a) for a in drawn)),
+        findings=_findings.decode(row["findings"]),
+        revision=row["revision"],
+        workflow=row["workflow"],
+        service=row["service"],
+        release=row["release"],
+        conversation_id=row["conversation_id"],
+        user_id=row["user_id"],
+        start_ns=row["start_ns"],
+        end_ns=row["end_ns"],
+        span_count=row["span_count"],
+        reported_success=row["reported_success"],
+        incomplete=_strings.decode(row["incomplete"]),
+        request=row["request"],
+        answer=row["answer"],
+        response_ids=tuple(ids),
+        keys=tuple((name, value) for name, value in named),
+        unread=row["unread"],
+    )
+
+
+def listed(row: RowMapping) -> TraceRow:
+    """A row of `traces` as a line of a listing."""
+    plain = {name: row[name] for name in TraceRow.__struct_fields__ if name != "findings"}
+    return TraceRow(**plain, findings=_findings.decode(row["findings"]))

@@ -1,0 +1,1 @@
+"""Integrations: one provider, one file. Found through `fidelity_otel.integrations`."""

@@ -1,0 +1,286 @@
+"""The openai client's responses and embeddings, and life beside other instrumentations."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from opentelemetry import context, trace
+
+import fidelity_otel as fidelity
+from fidelity_otel.conformance import QUESTION, TEXT, TOOL_CALLS
+from fidelity_otel.loopback import Loopback, Reply
+from fidelity_otel.sdk.modelcall import SUPPRESS
+from fidelity_otel.sdk.state import STATE
+from fidelity_otel.testing import Recorded, assert_trace, record
+from fidelity_otel_integrations import openai as integration
+
+from .test_openai import TestOpenAI as ChatKit
+from .test_openai import completion
+
+USAGE = {
+    "input_tokens": 11,
+    "input_tokens_details": {"cached_tokens": 3},
+    "output_tokens": 7,
+    "output_tokens_details": {"reasoning_tokens": 2},
+    "total_tokens": 18,
+}
+TOOLS = [
+    {"type": "function", "name": n, "parameters": {}, "strict": True} for n in ("order", "refund")
+]
+
+
+def response(output: list[Any], **more: Any) -> dict[str, Any]:
+    return {
+        "id": "resp-1",
+        "object": "response",
+        "created_at": 1,
+        "model": "small-model-2026",
+        "status": "completed",
+        "output": output,
+        "usage": USAGE,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        **more,
+    }
+
+
+def text(content: str) -> dict[str, Any]:
+    return {
+        "id": "msg-1",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": content, "annotations": []}],
+    }
+
+
+def sse(kind: str, **fields: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+
+class TestResponses(ChatKit):
+    """The whole kit again, over `/responses`."""
+
+    def arguments(self, *, stream: bool, tools: bool) -> dict[str, Any]:
+        more: dict[str, Any] = {"tools": TOOLS} if tools else {}
+        return {"model": "small-model", "input": QUESTION, "stream": stream, **more}
+
+    def call(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
+        return client.responses.create(**self.arguments(stream=stream, tools=tools))
+
+    async def acall(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
+        return await client.responses.create(**self.arguments(stream=stream, tools=tools))
+
+    def reply(self, *, finish: str = "stop") -> Reply:
+        more: dict[str, Any] = {}
+        if finish == "length":
+            more = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        return Reply(response([text("".join(TEXT))], **more))
+
+    def calls(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "type": "function_call",
+                "id": f"fc-{c['id']}",
+                "call_id": c["id"],
+                "name": c["name"],
+                "arguments": json.dumps(c["arguments"]),
+                "status": "completed",
+            }
+            for c in TOOL_CALLS
+        ]
+
+    def tools_reply(self) -> Reply:
+        return Reply(response(self.calls()))
+
+    def stream_reply(self, *, usage: bool = True, hold: threading.Event | None = None) -> Reply:
+        started = response([], status="in_progress", usage=None)
+        deltas = [
+            sse(
+                "response.output_text.delta",
+                delta=part,
+                item_id="msg-1",
+                output_index=0,
+                content_index=0,
+                sequence_number=i,
+                logprobs=[],
+            )
+            for i, part in enumerate(TEXT)
+        ]
+        done = response([text("".join(TEXT))], **({} if usage else {"usage": None}))
+        chunks = [*deltas, sse("response.completed", response=done, sequence_number=9)]
+        chunks[0] = sse("response.created", response=started, sequence_number=0) + chunks[0]
+        return Reply(chunks=chunks, hold=hold)
+
+    def tools_stream_reply(self) -> Reply:
+        done = response(self.calls())
+        return Reply(chunks=[sse("response.completed", response=done, sequence_number=1)])
+
+    # What is the chat endpoint's own is tested there.
+    test_stream_closed_early = None  # type: ignore[assignment]
+    test_stream_helper = None  # type: ignore[assignment]
+    test_parse = None  # type: ignore[assignment]
+    test_raw_response = None  # type: ignore[assignment]
+    test_raw_streams = None  # type: ignore[assignment]
+    test_streaming_response = None  # type: ignore[assignment]
+    test_types_stay_the_clients = None  # type: ignore[assignment]
+    test_unset_arguments_make_no_noise = None  # type: ignore[assignment]
+    test_text_beside_tool_calls_and_refusals = None  # type: ignore[assignment]
+    test_odd_responses = None  # type: ignore[assignment]
+    test_other_providers_behind_the_same_client = None  # type: ignore[assignment]
+
+    def test_closed_after_two_texts(self, server: Loopback, recorded: Recorded) -> None:
+        server.answer(self.stream_reply())
+        stream = self.call(self.client(server.url), stream=True)
+        for event in stream:
+            if getattr(event, "delta", None) == TEXT[1]:
+                break
+        stream.close()
+        span = recorded.one(self.span_name)
+        assert span["fidelity.stream.complete"] is False
+        assert span["gen_ai.response.id"] == "resp-1"
+        assert span.value("gen_ai.output.messages")[0]["parts"][0]["content"] == "".join(TEXT[:2])
+
+    def test_a_failed_response_has_failed(self, server: Loopback, recorded: Recorded) -> None:
+        """It comes with status 200; the call looks fine in other instrumentations."""
+        error = {"code": "server_error", "message": "the model broke"}
+        server.answer(Reply(response([], status="failed", error=error)))
+        self.call(self.client(server.url))
+        span = recorded.one(self.span_name)
+        assert span.error
+        assert span["error.type"] == "server_error"
+        assert span["gen_ai.response.finish_reasons"] == ("error",)
+        assert span["fidelity.recovery"] == "abandoned"
+
+    def test_a_conversation_of_items(self, server: Loopback, recorded: Recorded) -> None:
+        server.answer(self.reply())
+        self.client(server.url).responses.create(
+            model="small-model",
+            instructions="be kind",
+            previous_response_id="resp-0",
+            input=[
+                {"role": "user", "content": [{"type": "input_text", "text": "hello"}]},
+                {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a": 1}'},
+                {"type": "function_call_output", "call_id": "c", "output": "done"},
+            ],
+        )
+        span = recorded.one(self.span_name)
+        assert span["gen_ai.request.previous_response.id"] == "resp-0"
+        assert span.value("gen_ai.system_instructions") == [{"type": "text", "content": "be kind"}]
+        user, assistant, tool = span.value("gen_ai.input.messages")
+        assert user["parts"] == [{"type": "text", "content": "hello"}]
+        assert assistant["parts"][0]["arguments"] == {"a": 1}
+        assert tool["parts"][0]["response"] == "done"
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    with Loopback() as found:
+        yield found
+
+
+@pytest.fixture
+def client(server: Loopback) -> Iterator[openai.OpenAI]:
+    integration.instrument()
+    with openai.OpenAI(base_url=server.url + "/v1", api_key="x", max_retries=2) as found:
+        yield found
+    integration.uninstrument()
+
+
+def ask(client: openai.OpenAI) -> Any:
+    return client.chat.completions.create(
+        model="small-model", messages=[{"role": "user", "content": "q"}]
+    )
+
+
+def test_embeddings(server: Loopback, client: openai.OpenAI) -> None:
+    vectors = [{"object": "embedding", "index": 0, "embedding": [0.25] * 500}]
+    body = {
+        "object": "list",
+        "model": "e-1",
+        "data": vectors,
+        "usage": {"prompt_tokens": 4, "total_tokens": 4},
+    }
+    server.answer(Reply(body))
+    with record() as recorded:
+        made = client.embeddings.create(model="e", input=["one", "two"], encoding_format="float")
+    assert made.data[0].embedding[0] == 0.25
+    span = recorded.one("embeddings e")
+    assert span.kind == "CLIENT"
+    assert span["gen_ai.usage.input_tokens"] == 4
+    assert span["gen_ai.response.model"] == "e-1"
+    assert span.value("fidelity.input") == ["one", "two"]
+    assert "0.25" not in repr(span.attributes)
+
+
+def test_other_endpoints_leave_no_span(server: Loopback, client: openai.OpenAI) -> None:
+    server.answer(Reply({"object": "list", "data": []}))
+    with record() as recorded:
+        client.models.list()
+        assert recorded.names == []
+
+
+def test_a_framework_silences_its_provider(server: Loopback, client: openai.OpenAI) -> None:
+    """openinference#2101, strands#1267: duplicate spans, tokens counted twice."""
+    server.answer(Reply(completion({"content": "a"}, "stop")))
+    with record() as recorded:
+        token = context.attach(context.set_value(SUPPRESS, True))
+        ask(client)
+        context.detach(token)
+        assert recorded.names == []
+        ask(client)
+        assert len(recorded.names) == 1
+
+
+@pytest.mark.parametrize(
+    ("scope", "attributes"),
+    [
+        ("opentelemetry.instrumentation.openai.v1", {}),
+        ("opentelemetry.instrumentation.openai_v2", {}),
+        ("openinference.instrumentation.openai", {}),
+        ("logfire.openai", {}),
+        ("langfuse-sdk", {"langfuse.observation.type": "generation"}),
+    ],
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_another_instrumentations_span_is_enriched_not_doubled(
+    scope: str, attributes: dict[str, str], fails: bool, server: Loopback, client: openai.OpenAI
+) -> None:
+    """Logfire, Langfuse, Traceloop in the same process: one span, tokens once, attempts seen."""
+    limited = Reply({"error": {}}, status=429, headers={"retry-after-ms": "1"})
+    good = Reply(completion({"content": "a"}, "stop"))
+    server.answer(limited, *([] if fails else [good]))
+    with record() as recorded:
+        assert STATE.pipeline is not None
+        other = STATE.pipeline.provider.get_tracer(scope)
+        with other.start_as_current_span("theirs", attributes=attributes):
+            if fails:
+                with pytest.raises(openai.RateLimitError):
+                    ask(client)
+            else:
+                ask(client)
+            assert trace.get_current_span().is_recording(), "theirs to end"
+    assert recorded.names == ["theirs"]
+    span = recorded.one("theirs")
+    assert span["fidelity.attempt.count"] == (3 if fails else 2)
+    assert span["fidelity.recovery"] == ("abandoned" if fails else "recovered")
+    assert "gen_ai.usage.input_tokens" not in span.attributes
+    assert span.events("fidelity.attempt")[0]["http.response.status_code"] == 429
+
+
+def test_an_unrelated_span_around_the_call_changes_nothing(
+    server: Loopback, client: openai.OpenAI
+) -> None:
+    server.answer(Reply(completion({"content": "a"}, "stop")))
+    with record() as recorded:
+        assert STATE.pipeline is not None
+        mine = STATE.pipeline.provider.get_tracer("my.app").start_as_current_span("mine")
+        with mine, fidelity.span("agent", "invoke_agent"):
+            ask(client)
+        assert_trace(recorded, "mine\n  invoke_agent agent\n    chat small-model")

@@ -1,0 +1,44 @@
+"""Cheap looks before costly patterns: none may say no where the pattern would say yes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fidelity_otel.processor.detect import asked_again, endings, grounding, refusals
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hints"),
+    [
+        (asked_again._SAYS_SO, asked_again._HINTS),
+        (endings._ANNOUNCED, endings._HINTS),
+        (refusals._REFUSED, refusals._HINTS),
+    ],
+    ids=["asked_again", "endings", "refusals"],
+)
+def test_what_a_pattern_finds_has_one_of_its_hints(
+    pattern: re.Pattern[str], hints: tuple[str, ...]
+) -> None:
+    @settings(max_examples=300, deadline=None)
+    @given(st.from_regex(pattern, alphabet=st.characters(max_codepoint=126)))
+    def every(text: str) -> None:
+        assert any(hint in text.lower() for hint in hints), text
+
+    every()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.from_regex(grounding._SPECIFIC))
+def test_every_specific_has_its_hint(text: str) -> None:
+    assert grounding._HINT.search(text) is not None
+
+
+def test_the_hints_turn_away_most_of_ordinary_talk() -> None:
+    """Else they cost and do not spare anything."""
+    talk = "Your parcel is on its way and the courier brings it before the evening."
+    assert not any(hint in talk.lower() for hint in (*asked_again._HINTS, *endings._HINTS))
+    assert grounding.specifics(talk) == []
