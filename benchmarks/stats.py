@@ -68,30 +68,33 @@ def verdicts(found: list[Cell]) -> list[Line]:
             Line(
                 f"{level:.0%} intervals, all {len(found)} cells: least coverage",
                 f"≥ {least:.1%}",
-                f"{worst.coverage[level]:.1%} ({worst.estimator}, {worst.design}, p = {worst.p:g}, n = {worst.n})",
+                f"{worst.coverage[level]:.1%} ({worst.estimator}, {worst.design}, "
+                f"p = {worst.p:g}, n = {worst.n})",
                 worst.coverage[level] >= least - (error / 3 if level != 0.95 else 0),
             )
         )
         dense = [c for c in found if c.n >= 50 and c.rare >= RARE]
         inside = [c for c in dense if low - error / 3 <= c.coverage[level] <= high + error / 3]
         below = [c for c in dense if c.coverage[level] < low - error / 3]
+        above = len(dense) - len(inside) - len(below)
         lines.append(
             Line(
                 f"{level:.0%} intervals, n ≥ 50 with ≥ {RARE:g} of the rarer verdict expected, in "
                 f"{low:.1%}–{high:.1%} (± 1 s.e.)",
                 "all",
-                f"{len(inside)} of {len(dense)}; {len(below)} below, {len(dense) - len(inside) - len(below)} above",
+                f"{len(inside)} of {len(dense)}; {len(below)} below, {above} above",
                 not below,
             )
         )
     rare = [c for c in found if c.n >= 50 and c.rare < RARE]
     if rare:
+        kept = [c.coverage[0.95] for c in rare]
         lines.append(
             Line(
                 f"95% intervals, n ≥ 50 with fewer than {RARE:g} of the rarer verdict expected",
                 "≥ 93%; 94–97% impossible for most",
-                f"{min(c.coverage[0.95] for c in rare):.1%} to {max(c.coverage[0.95] for c in rare):.1%}",
-                min(c.coverage[0.95] for c in rare) >= 0.93,
+                f"{min(kept):.1%} to {max(kept):.1%}",
+                min(kept) >= 0.93,
             )
         )
     return lines
@@ -167,15 +170,15 @@ def main() -> int:
 def page(text: str, took: float, repeats: int) -> str:
     return f"""# Does the number hold?
 
-Made by `make bench-stats`; don't edit. {repeats:,} repeats a cell, seeded, {took / 60:.0f} minutes on
-{os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()}).
+Made by `make bench-stats`; don't edit. {repeats:,} repeats a cell, seeded, {took / 60:.0f} minutes
+on {os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()}).
 
 What the words mean is in [what-the-number-means.md](what-the-number-means.md). “By width” compares
 intervals, “by error” the mean squared error. A frame has 3,000 traces (6,000 at n = 1,000) in three
-workflows of unlike difficulty, with a risk of AUC .75 unless said otherwise. In the table of coverage
-each cell is the share of 95% intervals that held the truth, in per cent, with their mean half-width.
-Where the rarer verdict is expected fewer than ten times, counts move coverage in steps of several
-points and no interval can stay within 94–97: ours then errs on the safe side.
+workflows of unlike difficulty, with a risk of AUC .75 unless said otherwise. In the table of
+coverage each cell is the share of 95% intervals that held the truth, in per cent, with their mean
+half-width. Where the rarer verdict is expected fewer than ten times, counts move coverage in steps
+of several points and no interval can stay within 94–97: ours then errs on the safe side.
 
 {text}
 """

@@ -239,11 +239,10 @@ def live_stream(folder: Path, repeats: int) -> Iterator[Line]:
             for name, prediction in (("without risk", None), ("with risk", risk_like)):
                 got = estimate(label, prediction=prediction)
                 rows[name].append((got.high - got.low, got.low <= y.mean() <= got.high))
-        text = "; ".join(
-            f"{name}: ±{np.mean([w for w, _ in r]) / 2:.3f}, covers {np.mean([h for _, h in r]):.1%}"
-            for name, r in rows.items()
-        )
-        least = min(np.mean([h for _, h in r]) for r in rows.values())
+        half = {name: np.mean([w for w, _ in r]) / 2 for name, r in rows.items()}
+        held = {name: np.mean([h for _, h in r]) for name, r in rows.items()}
+        text = "; ".join(f"{name}: ±{half[name]:.3f}, covers {held[name]:.1%}" for name in rows)
+        least = min(held.values())
         yield Line(
             f"τ-bench airline after {n} reviews, truth .42",
             "covers ≥ 93%",

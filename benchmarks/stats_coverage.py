@@ -1,7 +1,8 @@
 """Does the interval hold the truth? Coverage of every estimator under every design.
 
-Thousands of repeats at once go through the same functions that `estimate` uses: `gather`, `combine`,
-`optimal_power`, `interval_of`, `clustered`, `respond`. That both ways agree is checked on the way.
+Thousands of repeats at once go through the same functions that `estimate` uses: `gather`,
+`combine`, `optimal_power`, `interval_of`, `clustered`, `respond`.
+That both ways agree is checked on the way.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def _nonresponse(world: World, draws: Draws, repeats: int, rng: np.random.Genera
 def frame_cells(repeats: int, *, shares: tuple = SHARES, sizes: tuple = SIZES) -> Iterator[Cell]:
     """Every design; the product's own also with predictions, useless ones, and skipped reviews."""
     for n in sizes:
-        N = 6000 if n >= 1000 else 3000
+        traces = 6000 if n >= 1000 else 3000
         for p in shares:
             for design in DESIGNS:
                 full = design in ("simple random", "both arms")
@@ -148,12 +149,12 @@ def frame_cells(repeats: int, *, shares: tuple = SHARES, sizes: tuple = SIZES) -
                 while done < repeats:
                     seed = [n, round(p * 1000), DESIGNS.index(design), done]
                     rng = np.random.default_rng(seed)
-                    world = make_world(p, N, rng)
+                    world = make_world(p, traces, rng)
                     size = min(CHUNK, repeats - done)
                     draws = draw(world, design, n, size, rng)
                     strata = design not in ("simple random", "Poisson", "priority")
                     code = joined(world, draws, size, strata=strata)
-                    noise = rng.random(N)
+                    noise = rng.random(traces)
                     for name, tally in tallies.items():
                         mine, its_code = draws, code
                         if name == "skipped":

@@ -49,25 +49,26 @@ class Draws:
     pi: np.ndarray
 
 
-def make_world(p: float, N: int, rng: np.random.Generator, *, flag: str = "score") -> World:
-    """Exactly round(p·N) right answers; three workflows of unlike difficulty; risk of AUC .75.
+def make_world(p: float, traces: int, rng: np.random.Generator, *, flag: str = "score") -> World:
+    """A share p of right answers, to the nearest whole one; three workflows of unlike
+    difficulty; risk of AUC .75.
 
     `flag`: "score" flags the 10% of highest risk; "detector" has the same AUC as a yes/no finding
     that sees 55% of the failures and cries wolf on 5% of the rest.
     """
-    workflow = rng.choice(3, N, p=(0.6, 0.3, 0.1))
+    workflow = rng.choice(3, traces, p=(0.6, 0.3, 0.1))
     odds = np.array([0.7, 1.2, 2.0])[workflow]
-    wrong = round((1 - p) * N)
-    rank = np.argsort(rng.exponential(size=N) / odds)
-    y = np.ones(N)
+    wrong = round((1 - p) * traces)
+    rank = np.argsort(rng.exponential(size=traces) / odds)
+    y = np.ones(traces)
     y[rank[:wrong]] = 0.0
     q = np.clip(1 - p, 1e-3, 1 - 1e-3)
     if flag == "detector":
-        flagged = rng.random(N) < np.where(y == 0, 0.55, 0.05)
+        flagged = rng.random(traces) < np.where(y == 0, 0.55, 0.05)
         share = np.where(flagged, 0.55 * q, 0.45 * q)
         risk = share / (share + np.where(flagged, 0.05, 0.95) * (1 - q))
     else:
-        score = AUC_75 * (1 - y) + rng.normal(size=N)
+        score = AUC_75 * (1 - y) + rng.normal(size=traces)
         risk = special.expit(special.logit(q) + AUC_75 * score - AUC_75**2 / 2)
         flagged = score > np.quantile(score, 0.9)
     stratum = workflow * 2 + flagged

@@ -21,7 +21,12 @@ class Safety(Calls):
         del originals
         self.integration.instrument()
         try:
-            for options in ({}, {"mask": lambda _key, _text: None}, {"capture": False}):
+            cases: list[dict[str, Any]] = [
+                {},
+                {"mask": lambda _key, _text: None},
+                {"capture": False},
+            ]
+            for options in cases:
                 with record(**options) as recorded:
                     server.answer(self.reply())
                     self.call(self.client(server.url))

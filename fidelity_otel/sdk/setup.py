@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -121,16 +122,22 @@ def flush(timeout: float = 5.0) -> bool:
 def shutdown(timeout: float = 5.0) -> bool:
     """Send what is waiting and stop; later calls of anything of ours do nothing.
 
+    Shadow candidates that still run get up to half of the time to finish.
+
     Args:
         timeout: the most seconds to wait.
 
     Returns:
         Whether everything was sent in time.
     """
+    started = time.monotonic()
+    if STATE.pipeline is not None and (shadow := sys.modules.get("fidelity_otel.sdk.shadow")):
+        shadow.wait(timeout / 2)
     with _LOCK:
         pipeline, STATE.pipeline, STATE.recorder = STATE.pipeline, None, None
     if pipeline is None:
         return True
+    timeout = max(timeout - (time.monotonic() - started), 0.1)
     try:
         if modelcall := sys.modules.get("fidelity_otel.sdk.modelcall"):
             modelcall.end_open_calls()

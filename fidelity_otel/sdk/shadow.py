@@ -8,6 +8,7 @@ cannot delay, raise into or answer the call, and the tools it uses are not run u
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import copy
 import functools
@@ -32,6 +33,23 @@ __all__ = ["ShadowBlocked", "Shadows", "shadow"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MINUTE: Final = 60.0
+_RUNNING: Final[set[threading.Thread]] = set()
+
+
+def wait(timeout: float) -> bool:
+    """Let the candidates that run finish, before the recorder closes.
+
+    Args:
+        timeout: the most seconds to wait.
+
+    Returns:
+        Whether all of them finished.
+    """
+    until = time.monotonic() + timeout
+    for thread in list(_RUNNING):
+        with contextlib.suppress(RuntimeError):  # it has not started yet
+            thread.join(max(until - time.monotonic(), 0.0))
+    return not any(thread.is_alive() for thread in list(_RUNNING))
 
 
 class Shadows:
@@ -97,14 +115,17 @@ class Shadows:
             guard.counts["shadow_busy"] += 1
             return
         context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run,
+            args=(self._run, pair, workflow),
+            name="fidelity-shadow",
+            daemon=True,
+        )
+        _RUNNING.add(thread)
         try:
-            threading.Thread(
-                target=context.run,
-                args=(self._run, pair, workflow),
-                name="fidelity-shadow",
-                daemon=True,
-            ).start()
+            thread.start()
         except RuntimeError:  # no more threads
+            _RUNNING.discard(thread)
             self._slots.release()
             guard.counts["shadow_busy"] += 1
 
@@ -116,6 +137,7 @@ class Shadows:
             guard.log.debug("shadow: %r", error)
         finally:
             self._slots.release()
+            _RUNNING.discard(threading.current_thread())
 
     def _record(self, pair: Pair, workflow: str) -> None:
         recorder = STATE.recorder

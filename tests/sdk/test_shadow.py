@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import fidelity_otel as fidelity
-from fidelity_otel.sdk import guard
+from fidelity_otel.sdk import guard, shadow
 from fidelity_otel.testing import Recorded, StepClock, record
 
 
@@ -119,6 +119,28 @@ def test_a_hanging_candidate_never_delays_and_never_piles_up(recorded: Recorded)
         assert guard.counts["shadow_busy"] == busy + 48
     finally:
         release.set()
+
+
+def test_the_end_waits_for_candidates_but_not_for_ever(recorded: Recorded) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def slow(n: int) -> None:
+        begun.set()
+        release.wait(20)
+
+    @fidelity.shadow(slow)
+    @fidelity.workflow("answer")
+    def answer(n: int) -> int:
+        return n
+
+    answer(1)
+    assert begun.wait(10)
+    try:
+        assert not shadow.wait(0.01)
+    finally:
+        release.set()
+    assert shadow.wait(10)
+    assert len(candidates(recorded)) == 1
 
 
 def test_sample_and_budget(recorded: Recorded) -> None:
