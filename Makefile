@@ -6,7 +6,7 @@ SOURCES := $(shell find fidelity_otel integrations -type f -not -name '*.pyc' 2>
 
 .DEFAULT_GOAL := help
 .PHONY: help install develop parts demo test lint typing test-slow test-kill lock docs screenshots \
-  record-dialects bench-demo-coverage bench-sdk bench-processor clean
+  record-dialects bench-demo-coverage bench-sdk bench-stats bench-stats-quick bench-processor clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 24
@@ -65,6 +65,12 @@ bench-demo-coverage: install ## Does the demo's interval hold the truth, over 50
 
 bench-sdk: install ## Cost of an observed call, beside the raw OpenTelemetry SDK
 	$(BIN)/python benchmarks/sdk.py
+
+bench-stats: install ## Does every interval hold what it promises; writes docs/bench-stats.md (half an hour)
+	$(BIN)/python benchmarks/stats.py --record
+
+bench-stats-quick: install ## The same in a minute: fewer cells and repeats, nothing written
+	$(BIN)/python benchmarks/stats.py --quick
 
 bench-processor: install parts ## The service beside the real Collector's tail_sampling
 	$(BIN)/python benchmarks/processor/run.py

@@ -16,7 +16,8 @@ import platform
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import stats_claims as claims
@@ -38,17 +39,36 @@ def data_folder() -> Path | None:
     return None
 
 
-def cells(*, quick: bool, repeats: int) -> Iterable[Cell]:
+def parts(*, quick: bool, repeats: int) -> list[tuple[Callable[..., Iterable[Cell]], dict]]:
+    """The table of coverage in pieces for a pool of processes, the longest first."""
     if quick:
-        yield from coverage.frame_cells(repeats, shares=(0.02, 0.3, 0.9), sizes=(20, 50, 200))
-        yield from coverage.cluster_cells(repeats, shares=(0.02, 0.3, 0.9), sizes=(50, 200))
-        yield from coverage.whole_cells(min(repeats, 200), sizes=(50,))
-        return
-    yield from coverage.frame_cells(repeats)
-    yield from coverage.cluster_cells(repeats)
-    yield from coverage.window_cells(repeats)
-    yield from coverage.ratio_cells(repeats)
-    yield from coverage.whole_cells(repeats)
+        shares = (0.02, 0.3, 0.9)
+        return [
+            (coverage.frame_cells, {"shares": shares, "sizes": (20, 50, 200), "repeats": repeats}),
+            (coverage.cluster_cells, {"shares": shares, "sizes": (50, 200), "repeats": repeats}),
+            (coverage.whole_cells, {"sizes": (50,), "repeats": min(repeats, 200)}),
+        ]
+    sizes = reversed(coverage.SIZES)
+    return [
+        *((coverage.frame_cells, {"sizes": (n,), "repeats": repeats}) for n in sizes),
+        *((coverage.whole_cells, {"sizes": (n,), "repeats": repeats}) for n in (200, 50)),
+        (coverage.cluster_cells, {"repeats": repeats}),
+        (coverage.ratio_cells, {"repeats": repeats}),
+        (coverage.window_cells, {"repeats": repeats}),
+    ]
+
+
+def one_part(part: tuple[Callable[..., Iterable[Cell]], dict]) -> list[Cell]:
+    made, options = part
+    return list(made(**options))
+
+
+def cells(*, quick: bool, repeats: int) -> Iterable[Cell]:
+    """Every cell, on all cores, in the order of the parts."""
+    with ProcessPoolExecutor() as pool:
+        for found in pool.map(one_part, parts(quick=quick, repeats=repeats)):
+            sys.stderr.write(f"{len(found)} cells of {found[0].design} …\n")
+            yield from found
 
 
 def bounds(level: float) -> tuple[float, float, float]:
@@ -148,7 +168,7 @@ def main() -> int:
     add(claims.labels_saved(few, folder if not chosen.quick else None))
     add(claims.looked_at_every_day(60 if chosen.quick else 300, 2_000 if chosen.quick else 10_000))
     if folder is not None:
-        add(claims.degradation(folder, few))
+        add(claims.degradation(folder, 300 if chosen.quick else 2000))
         add(claims.live_stream(folder, 300 if chosen.quick else 2000))
     else:
         sys.stderr.write("published data sets absent: FRANK, LLMDrift, τ-bench left out\n")

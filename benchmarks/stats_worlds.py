@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from fidelity_otel.processor.sample import allocate, bottom_k
+from fidelity_otel.processor.sample import allocate, allocate_beside, bottom_k
 
 __all__ = ["DESIGNS", "Draws", "World", "draw", "make_world", "windows_draw"]
 
@@ -97,7 +97,9 @@ def _both(size: np.ndarray, u: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
     return chosen, np.minimum(1.0, size / np.where(chosen, part[:, k : k + 1], part[:, k - 1 : k]))
 
 
-def _counts(world: World, n: int, *, neyman: bool, floor: float) -> dict[int, int]:
+def _counts(
+    world: World, n: int, *, neyman: bool, floor: float, discovery: int = 0
+) -> dict[int, int]:
     """Whole reviews per stratum, by the product's own allocation, largest remainders rounded up."""
     members = np.bincount(world.stratum, minlength=6)
     names = [str(h) for h in range(6) if members[h]]
@@ -108,7 +110,9 @@ def _counts(world: World, n: int, *, neyman: bool, floor: float) -> dict[int, in
         past = (mine.sum() / mine.size * 30 + 5 * wrong.mean()) / 35  # a month's smoothed history
         past = min(max(past, 0.01), 0.99)
         weight[h] = float(np.sqrt(past * (1 - past))) if neyman else 1.0
-    k = allocate({h: int(members[int(h)]) for h in names}, weight, n, floor)
+    flagged = np.bincount(world.stratum[world.flagged], minlength=6) / max(world.flagged.sum(), 1)
+    other = {h: discovery * float(flagged[int(h)]) for h in names}
+    k = allocate_beside({h: int(members[int(h)]) for h in names}, weight, n, floor, other)
     base = {int(h): int(v) for h, v in k.items()}
     rest = sorted(names, key=lambda h: base[int(h)] - k[h])
     for h in rest[: n - sum(base.values())]:
@@ -145,7 +149,8 @@ def _stratified(
     discovery: float = 0.0,
 ) -> Draws:
     most = n - round(n * discovery)
-    counts = _counts(world, most, neyman=neyman, floor=min(5.0, most / 12) if neyman else 0.0)
+    floor = min(5.0, most / 12) if neyman else 0.0
+    counts = _counts(world, most, neyman=neyman, floor=floor, discovery=n - most)
     flagged = np.flatnonzero(world.flagged)
     second, second_pi = None, None
     if discovery:

@@ -437,4 +437,7 @@ def draws(load: Load) -> None:
         sum(allocate.allocate({"a": 10, "b": 3000}, {"a": 0.5, "b": 0.1}, 100.0, 20.0).values()),
         100.0,
     )
+    weight = {"a": 0.4, "b": 0.4}
+    beside = allocate.allocate_beside({"a": 800, "b": 200}, weight, 90.0, 2.0, {"b": 10.0})
+    near(list(beside.values()), [80, 10])
     assert priority.hashed(b"a", "x", "t") != priority.hashed(b"b", "x", "t")

@@ -72,6 +72,7 @@ MUTANTS: list[tuple[str, str, str, str]] = [
     ("priority", "pi = pi + fraction * _given_k", "pi = pi + 0.0 * _given_k", "rounding left out of π"),
     ("priority", "key=salt[:64], ", "", "salt left out of the hash"),
     ("allocate", "counts[n] * weight[n]", "weight[n]", "Neyman without N"),
+    ("allocate", "c * rate[n] - given[n]", "c * rate[n]", "discovery's reviews paid twice"),
 ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ stratum, size, randomness and window. `draw` looks at all candidates of a window
 and gives every one of them, chosen or not, its inclusion probability in each arm.
 """
 
-from fidelity_otel.processor.sample.allocate import allocate, mode_quotas, spread
+from fidelity_otel.processor.sample.allocate import allocate, allocate_beside, mode_quotas, spread
 from fidelity_otel.processor.sample.draw import Budget, Draw, draw
 from fidelity_otel.processor.sample.explain import combined, explain
 from fidelity_otel.processor.sample.merge import Sketch, draw_of, merge, sketch
@@ -22,6 +22,7 @@ __all__ = [
     "Sketch",
     "Upstream",
     "allocate",
+    "allocate_beside",
     "bottom_k",
     "combined",
     "draw",

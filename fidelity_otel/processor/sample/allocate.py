@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-__all__ = ["History", "allocate", "mode_quotas", "spread"]
+__all__ = ["History", "allocate", "allocate_beside", "mode_quotas", "spread"]
 
 _PRIOR_REVIEWS = 5.0
+_OWN_SHARE = 1.0 / 3.0
+"""Of what a stratum would get alone, the part that it keeps whatever another arm reviews there."""
 
 
 class History(Protocol):
@@ -89,23 +91,63 @@ def allocate(
     return _fill(names, {n: counts[n] * weight[n] for n in names}, least, ceiling, budget)
 
 
+def allocate_beside(
+    counts: Mapping[str, int],
+    weight: Mapping[str, float],
+    budget: float,
+    floor: float,
+    other: Mapping[str, float],
+) -> dict[str, float]:
+    """Split a budget as `allocate` does, knowing what another arm will review in each stratum.
+
+    Both arms' reviews enter the estimate, so it is k_h + other_h that should be ∝ N_h·weight_h: a
+    stratum that the other arm serves well gets less here. It keeps a third of what it would have
+    got alone, so that its estimate does not hang on the other arm's choice of traces.
+
+    Args:
+        counts: candidates N_h per stratum.
+        weight: S_h per stratum, > 0.
+        budget: reviews to give, ≥ 0.
+        floor: reviews per stratum before the rest is split.
+        other: expected reviews per stratum by the other arm; strata may be missing.
+
+    Returns:
+        Expected reviews k_h, as `allocate` gives them.
+    """
+    alone = allocate(counts, weight, budget, floor)
+    if not any(other.get(n, 0.0) > 0.0 for n in alone):
+        return alone
+    least = {n: min(k, max(floor, _OWN_SHARE * k)) for n, k in alone.items()}
+    ceiling = {n: float(counts[n]) for n in alone}
+    rate = {n: counts[n] * weight[n] for n in alone}
+    return _fill(list(alone), rate, least, ceiling, min(budget, sum(ceiling.values())), other=other)
+
+
 def _fill(
     names: list[str],
     rate: Mapping[str, float],
     least: Mapping[str, float],
     ceiling: Mapping[str, float],
     budget: float,
+    *,
+    other: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """Find the level c at which k = clip(c·rate, least, ceiling) sums to the budget.
+    """Find the level c at which k = clip(c·rate − other, least, ceiling) sums to the budget.
 
     Σ k is piecewise linear and increasing in c, with a knee where a stratum leaves its floor or
     reaches its ceiling: find the knees around the budget and interpolate.
     """
+    given = {n: other.get(n, 0.0) if other else 0.0 for n in names}
+
+    def at(c: float, n: str) -> float:
+        return min(max(c * rate[n] - given[n], least[n]), ceiling[n])
 
     def total(c: float) -> float:
-        return sum(min(max(c * rate[n], least[n]), ceiling[n]) for n in names)
+        return sum(at(c, n) for n in names)
 
-    knees = sorted({0.0} | {bound[n] / rate[n] for n in names for bound in (least, ceiling)})
+    knees = sorted(
+        {0.0} | {(bound[n] + given[n]) / rate[n] for n in names for bound in (least, ceiling)}
+    )
     i, j = 0, len(knees) - 1
     while j - i > 1:
         middle = (i + j) // 2
@@ -117,7 +159,7 @@ def _fill(
     at_low, at_high = total(low), total(high)
     share = 0.0 if at_high <= at_low else (budget - at_low) / (at_high - at_low)
     c = low + min(max(share, 0.0), 1.0) * (high - low)
-    return {n: min(max(c * rate[n], least[n]), ceiling[n]) for n in names}
+    return {n: at(c, n) for n in names}
 
 
 def mode_quotas(counts: Mapping[str, int], budget: float) -> dict[str, float]:

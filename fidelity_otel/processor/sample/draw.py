@@ -1,8 +1,8 @@
 """The second half of a sampling decision: a closed window's draw, a pure function of its rows.
 
 Two arms with independent randomness. *Estimation* draws by priority sampling within each stratum,
-with Neyman allocation across strata. *Discovery* gives every failure mode a quota, so that rare
-modes get seen. A trace's probability of being reviewed is 1 − ∏(1 − π_arm).
+with Neyman allocation across strata of what both arms review. *Discovery* gives every failure mode
+a quota, so that rare modes get seen. A trace's probability of being reviewed is 1 − ∏(1 − π_arm).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidelity_otel.model import Arm, ArmDecision, Decision
-from fidelity_otel.processor.sample.allocate import History, allocate, mode_quotas, spread
+from fidelity_otel.processor.sample.allocate import History, allocate_beside, mode_quotas, spread
 from fidelity_otel.processor.sample.priority import bottom_k, hashed, uniform
 
 __all__ = ["Budget", "Draw", "Row", "draw"]
@@ -88,7 +88,10 @@ def draw(
     left = max(0.0, budget.discovery) - sum(quotas.values())
     by_stratum = _grouped(ordered, {row.decision.trace_id: row.decision.stratum for row in ordered})
     sizes = {stratum: len(members) for stratum, members in by_stratum.items()}
-    shares = allocate(sizes, spread(sizes, history), max(0.0, budget.estimation) + left, floor)
+    found_there = _expected(ordered, cells, quotas)
+    shares = allocate_beside(
+        sizes, spread(sizes, history), max(0.0, budget.estimation) + left, floor, found_there
+    )
     carry = max(0.0, budget.estimation) + left - sum(shares.values())
     for stratum, members in by_stratum.items():
         randomness = [m.decision.randomness for m in members]
@@ -131,6 +134,20 @@ def _cells(rows: Sequence[Row]) -> dict[str, str]:
         for row in rows
         if row.modes
     }
+
+
+def _expected(
+    rows: Sequence[Row], cells: Mapping[str, str], quotas: Mapping[str, float]
+) -> dict[str, float]:
+    """Reviews that the discovery arm will make in each stratum, on average."""
+    sizes = Counter(cells.values())
+    expected: dict[str, float] = {}
+    for row in rows:
+        cell = cells.get(row.decision.trace_id)
+        if cell is not None:
+            stratum = row.decision.stratum
+            expected[stratum] = expected.get(stratum, 0.0) + quotas[cell] / sizes[cell]
+    return expected
 
 
 def _grouped(rows: Sequence[Row], key: Mapping[str, str]) -> dict[str, list[Row]]:

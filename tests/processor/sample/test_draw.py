@@ -16,6 +16,7 @@ from fidelity_otel.processor.sample import (
     Sampler,
     SampleSettings,
     allocate,
+    allocate_beside,
     bottom_k,
     draw,
     hashed,
@@ -139,6 +140,43 @@ def test_allocation_spends_the_budget_within_bounds(
 def test_allocation_is_neyman_where_no_bound_binds() -> None:
     got = allocate({"a": 1000, "b": 3000}, {"a": 0.4, "b": 0.2}, 100.0, 5.0)
     assert got == pytest.approx({"a": 40.0, "b": 60.0})
+
+
+def test_what_discovery_reviews_is_not_paid_twice() -> None:
+    """Both arms together follow Neyman; a stratum that discovery serves keeps a third of its own."""
+    counts, weight = {"calm": 800, "flagged": 200}, {"calm": 0.4, "flagged": 0.4}
+    assert allocate_beside(counts, weight, 70.0, 2.0, {}) == pytest.approx(
+        allocate(counts, weight, 70.0, 2.0)
+    )
+    some = allocate_beside(counts, weight, 90.0, 2.0, {"flagged": 10.0})
+    assert some == pytest.approx({"calm": 80.0, "flagged": 10.0})
+    much = allocate_beside(counts, weight, 70.0, 2.0, {"flagged": 30.0})
+    assert much == pytest.approx({"calm": 70.0 - 14.0 / 3, "flagged": 14.0 / 3})
+    assert allocate_beside(counts, weight, 2000.0, 2.0, {"flagged": 30.0}) == pytest.approx(counts)
+    assert allocate_beside(counts, weight, 2.0, 2.0, {"flagged": 30.0}) == pytest.approx(
+        {"calm": 1.0, "flagged": 1.0}
+    )
+
+
+@given(
+    counts=st.lists(st.integers(1, 3_000), min_size=1, max_size=10),
+    budget=st.floats(0, 5_000),
+    floor=st.floats(0, 20),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=200, deadline=None)
+def test_allocation_beside_another_arm_spends_the_budget(
+    counts: list[int], budget: float, floor: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = {str(h): n for h, n in enumerate(counts)}
+    weight = {h: float(rng.uniform(0.05, 0.5)) for h in sizes}
+    other = {h: float(rng.uniform(0, n)) for h, n in sizes.items() if rng.random() < 0.5}
+    got = allocate_beside(sizes, weight, budget, floor, other)
+    alone = allocate(sizes, weight, budget, floor)
+    assert sum(got.values()) == pytest.approx(sum(alone.values()), rel=1e-9, abs=1e-9)
+    for h, k in got.items():
+        assert alone[h] / 3 - 1e-9 <= k <= sizes[h] + 1e-9
 
 
 def test_spread_follows_history_and_never_vanishes() -> None:
