@@ -127,6 +127,10 @@ FIDELITY_SHADOW_PAIR: Final = "fidelity.shadow.pair_id"
 FIDELITY_SHADOW_ROLE: Final = "fidelity.shadow.role"  # incumbent | candidate
 FIDELITY_SHADOW_NAME: Final = "fidelity.shadow.candidate"
 FIDELITY_SHADOW_BLOCKED: Final = "fidelity.shadow.blocked"  # a tool that was not run
+SHADOW_KEYS: Final = {"incumbent": "shadow.incumbent", "candidate": "shadow.candidate"}
+"""Role → name of the key under which a trace of a pair is found; its value is the pair's id."""
+SHADOW_SEPARATOR: Final = "~"
+"""Between the incumbent's workflow and the candidate's name, in the candidate's workflow."""
 
 # --- Ours: findings sent on as span events -------------------------------------------------------
 FIDELITY_FINDING_EVENT: Final = "fidelity.finding"

@@ -277,4 +277,30 @@ def trusted() -> list[Panel]:
             ("time() - max(fidelity_estimates_updated_timestamp_seconds)", "age"),
             wide=6,
         ),
+        course(
+            "Right at first, still right",
+            "Of answers that were right, by the age at which they were judged again.",
+            "percentunit",
+            *(
+                (
+                    f'max by (age) (fidelity_survival_ratio{{bound="{bound}"}})',
+                    f"{{{{age}}}} {bound}",
+                )
+                for bound in ("low", "estimate", "high")
+            ),
+            wide=12,
+        ),
+        course(
+            "Shadow candidate minus incumbent",
+            "On the same requests, judged blind; above 0 the candidate is better.",
+            "percentunit",
+            *(
+                (
+                    f'max by (candidate) (fidelity_shadow_difference_ratio{{bound="{bound}"}})',
+                    f"{{{{candidate}}}} {bound}",
+                )
+                for bound in ("low", "estimate", "high")
+            ),
+            wide=12,
+        ),
     ]

@@ -42,7 +42,9 @@ ESTIMATED = frozenset(
         "fidelity_review_oldest_waiting_seconds",
         "fidelity_review_traces",
         "fidelity_reviewed_traces",
+        "fidelity_shadow_difference_ratio",
         "fidelity_silent_failure_ratio",
+        "fidelity_survival_ratio",
         "fidelity_undrawn_traces",
         "fidelity_weight_ratio",
         "fidelity_wrong_share_ratio",
@@ -64,6 +66,10 @@ def samples_of(made: Summary) -> Iterator[Sample]:
         if mode.recovered_share is not None:
             yield Sample("fidelity_recovery_ratio", (mode.mode,), mode.recovered_share)
         yield from _bounds("fidelity_wrong_share_ratio", mode.among_wrong, mode.mode)
+    for age in made.ages:
+        yield from _bounds("fidelity_survival_ratio", age.still_right, f"{age.days}d")
+    for pair in made.pairs:
+        yield from _bounds("fidelity_shadow_difference_ratio", pair.difference, pair.candidate)
     yield from _reviews(made)
     for outcome in made.outcomes:
         yield Sample("fidelity_outcome_coverage_ratio", (outcome.name,), outcome.coverage)

@@ -150,6 +150,22 @@ METRICS: tuple[Metric, ...] = (
     ),
     gauge(
         "estimates",
+        "fidelity_survival_ratio",
+        "Of the answers that were right at first, the share still right at an age like 7d.",
+        "age",
+        "bound",
+        unit="ratio",
+    ),
+    gauge(
+        "estimates",
+        "fidelity_shadow_difference_ratio",
+        "A shadow candidate's fidelity minus its incumbent's, on the same requests; -1 to 1.",
+        "candidate",
+        "bound",
+        unit="ratio",
+    ),
+    gauge(
+        "estimates",
         "fidelity_weight_ratio",
         "Largest weight of a review over the mean weight; 1 = all equal.",
         unit="ratio",

@@ -7,14 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fidelity_otel.errors import DesignError
+from fidelity_otel.model import Estimate
 from fidelity_otel.report.agree import pair_statistics
 from fidelity_otel.report.frame import Flags, Frame
 from fidelity_otel.report.summary import Agreement, ArmLine, OutcomeLine, ReviewCoverage
 
-__all__ = ["agreement_of", "coverage_of", "outcome_lines", "outcomes_wrong"]
+__all__ = [
+    "agreement_of",
+    "coverage_of",
+    "outcome_lines",
+    "outcomes_wrong",
+    "without_reviewers_errors",
+]
 
 _HALF = 0.5
 _PAIR = 2
+LEAST_PAIRS = 20
+"""Pairs of verdicts below which they say nothing of how often reviewers err."""
 
 
 def coverage_of(frame: Frame) -> ReviewCoverage:
@@ -60,6 +70,29 @@ def _arms(frame: Frame, judged: Flags) -> tuple[ArmLine, ...]:
 
 def agreement_of(frame: Frame) -> Agreement:
     """Agreement over the traces that two people of the sample could tell something about."""
+    return pair_statistics(_pairs(frame))
+
+
+def without_reviewers_errors(fidelity: Estimate, frame: Frame) -> Estimate | None:
+    """Fidelity if reviewers did not err, from how often two people who judged blind differ.
+
+    Right or not is what counts here. None below `LEAST_PAIRS` pairs, and where they differ
+    so often that nothing can be inferred.
+    """
+    pairs = _pairs(frame)
+    if len(pairs) < LEAST_PAIRS or not fidelity.sufficient:
+        return None
+    from fidelity_otel.stats.misclassification import corrected, error_from_doubles
+
+    differ = sum((one == "right") != (other == "right") for one, other in pairs)
+    error = error_from_doubles(differ, len(pairs), fidelity.level)
+    try:
+        return corrected(fidelity, error, error)
+    except DesignError:
+        return None
+
+
+def _pairs(frame: Frame) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for reviews in frame.reviews:
         first: dict[str, str] = {}
@@ -69,7 +102,7 @@ def agreement_of(frame: Frame) -> Agreement:
         if len(first) >= _PAIR:
             one, other, *_ = first.values()
             pairs.append((one, other))
-    return pair_statistics(pairs)
+    return pairs
 
 
 def outcomes_wrong(frame: Frame, names: Sequence[str]) -> Flags:

@@ -14,9 +14,17 @@ from fidelity_otel.model import Estimate
 from fidelity_otel.report.change import changes_of
 from fidelity_otel.report.course import WINDOWS, course_of
 from fidelity_otel.report.estimates import Estimates, Estimator
-from fidelity_otel.report.evidence import agreement_of, coverage_of, outcome_lines, outcomes_wrong
+from fidelity_otel.report.evidence import (
+    agreement_of,
+    coverage_of,
+    outcome_lines,
+    outcomes_wrong,
+    without_reviewers_errors,
+)
 from fidelity_otel.report.frame import Flags, Frame, FrameSource, read_frame
+from fidelity_otel.report.lasting import age_lines
 from fidelity_otel.report.modes import mode_lines, troubled
+from fidelity_otel.report.pairs import candidates_of, pair_lines
 from fidelity_otel.report.summary import (
     Activity,
     Benchmark,
@@ -38,6 +46,10 @@ _DAY_NS = 86_400 * 10**9
 
 class ReportSource(FrameSource, Protocol):
     """What a report needs of the store."""
+
+    def shadow_marks(self) -> list[tuple[str, str, str]]:
+        """(trace id, role, pair id) of every trace of a shadow pair."""
+        ...
 
     def orphan_count(self) -> int:
         """How many outcomes have no trace yet."""
@@ -86,7 +98,9 @@ def summary(
         estimator: stands in for `stats.estimate.estimate`.
     """
     chosen = settings if isinstance(settings, ReportSettings) else ReportSettings.of(settings)
-    frame = read_frame(store, since_ns)
+    everything = read_frame(store, since_ns)
+    marks = store.shadow_marks()
+    frame = everything.take(~candidates_of(everything, marks))
     make = Estimates(chosen.level, chosen.minimum_n, estimator)
     wrong = outcomes_wrong(frame, chosen.outcomes)
     fidelity = make.fidelity(frame, wrong)
@@ -134,6 +148,11 @@ def summary(
             _all_and_each(frame, chosen.max_workflows),
             minimum_n=chosen.minimum_n,
         ),
+        ages=age_lines(frame, level=chosen.level, minimum_n=chosen.minimum_n),
+        pairs=pair_lines(everything, marks, level=chosen.level, minimum_n=chosen.minimum_n)[
+            : chosen.max_workflows
+        ],
+        corrected=without_reviewers_errors(fidelity, frame),
         truth=_truth(store),
         warnings=_warnings(fidelity, silent),
         status=_status(len(frame), coverage.judged, fidelity),

@@ -14,6 +14,7 @@ from fidelity_otel.model import Estimate
 
 __all__ = [
     "Activity",
+    "AgeLine",
     "Agreement",
     "ArmLine",
     "Benchmark",
@@ -21,6 +22,7 @@ __all__ = [
     "Latency",
     "ModeLine",
     "OutcomeLine",
+    "PairLine",
     "Period",
     "ReleaseLine",
     "ReviewCoverage",
@@ -179,6 +181,30 @@ class Agreement(msgspec.Struct, frozen=True):
     ac1: float | None = None
 
 
+class AgeLine(msgspec.Struct, frozen=True):
+    """Of the answers that were right at first, the share still right after `days`."""
+
+    days: int
+    still_right: Estimate
+
+
+class PairLine(msgspec.Struct, frozen=True):
+    """A shadow candidate beside its incumbent, on the same requests.
+
+    Of `pairs`, both answers of `judged` were judged; in `candidate_only` of them only the candidate
+    did better. `difference` is candidate − incumbent. `p_value` may be looked at after every pair.
+    """
+
+    incumbent: str
+    candidate: str
+    pairs: int
+    judged: int
+    candidate_only: int
+    incumbent_only: int
+    difference: Estimate
+    p_value: float
+
+
 class Benchmark(msgspec.Struct, frozen=True):
     """The benchmark score, and how far production is below it (`gap` = score − fidelity).
 
@@ -240,6 +266,9 @@ class Summary(msgspec.Struct, frozen=True):
     course: tuple[Period, ...]
     windows: tuple[WindowLine, ...]
     changes: tuple[ChangeLine, ...] = ()
+    ages: tuple[AgeLine, ...] = ()
+    pairs: tuple[PairLine, ...] = ()
+    corrected: Estimate | None = None
     truth: Truth | None = None
     warnings: tuple[str, ...] = ()
     status: Literal["empty", "no_reviews", "too_few", "estimated"] = "empty"

@@ -54,6 +54,10 @@ def print_text(made: Summary, file: IO[str], *, width: int | None = None) -> Non
         console.print(_modes(made))
     if len(made.releases) > 1:
         console.print(_releases(made))
+    if made.pairs:
+        console.print(_pairs(made))
+    if made.ages:
+        console.print(_ages(made))
     if made.outcomes:
         console.print(_outcomes(made))
     console.print(Text(_reviews(made)))
@@ -186,6 +190,35 @@ def _releases(made: Summary) -> Table:
         table.add_row(
             _name(line.release or "(none)"), *_cells(line.fidelity), words.when(line.first_ns)
         )
+    return table
+
+
+def _pairs(made: Summary) -> Table:
+    table = _table(
+        "\nShadow candidates (same requests, judged blind)",
+        "candidate", "better by", "interval", "only it right", "only incumbent", "judged", "p",
+    )  # fmt: skip
+    for line in made.pairs:
+        known = line.difference.sufficient
+        table.add_row(
+            _name(line.candidate),
+            words.points(line.difference.estimate) if known else Text(_INSUFFICIENT, "yellow"),
+            words.points_between(line.difference),
+            f"{line.candidate_only:,}",
+            f"{line.incumbent_only:,}",
+            f"{line.judged:,} of {line.pairs:,}",
+            f"{line.p_value:.2g}" if known else "–",
+        )
+    return table
+
+
+def _ages(made: Summary) -> Table:
+    table = _table(
+        "\nRight at first, looked at again", "after", "still right", "interval", "n of N"
+    )
+    for line in made.ages:
+        days = f"{line.days} day" if line.days == 1 else f"{line.days} days"
+        table.add_row(days, *_cells(line.still_right))
     return table
 
 

@@ -178,6 +178,12 @@ def notes_of(made: Summary) -> list[str]:
         "An answer is wrong where the reviewer says so; “partly” counts one half. It failed "
         "silently where the system reported success and no failure mode stayed open."
     )
+    if made.corrected is not None:
+        notes.append(
+            f"Two people differ on whether an answer is right in some traces; if each errs as "
+            f"often as that suggests, fidelity is {percent(made.corrected.estimate)} "
+            f"({interval(made.corrected)})."
+        )
     if made.outcomes and not made.wrong_by_outcome:
         notes.append("Late outcomes make the estimates sharper; the verdicts alone decide.")
     if made.wrong_by_outcome:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from fidelity_otel.errors import InputError, NotFound, WireError
-from fidelity_otel.model import Outcome, OutcomeRef, Review, Trace
+from fidelity_otel.model import Outcome, OutcomeRef, Review, Trace, TraceRecord
 from fidelity_otel.review.conversation import Conversation, read_conversation
 from fidelity_otel.review.messages import (
     AgreementView,
@@ -29,6 +29,7 @@ from fidelity_otel.review.refs import parse_ref, ref_text
 from fidelity_otel.review.rubric import Rubric
 from fidelity_otel.review.rubric_file import RubricBook
 from fidelity_otel.review.times import from_text, to_text
+from fidelity_otel.semconv import SHADOW_KEYS, SHADOW_SEPARATOR
 from fidelity_otel.store import Lease, OutcomeCounts, Store, StoredTrace
 from fidelity_otel.store.items import ADJUDICATION, RECHECK, SAMPLE
 
@@ -94,13 +95,14 @@ class Desk:
 
     def _item(self, stored: StoredTrace, item_id: str, phase: str) -> ItemView:
         talk = self.conversation(stored)
-        rubric = self.rubric(stored.record.workflow)
+        workflow = asked_of(stored.record)
+        rubric = self.rubric(workflow)
         again = phase.startswith(RECHECK)
         if again:
             rubric = msgspec.structs.replace(rubric, question=_TODAY)
         return ItemView(
             item_id=item_id,
-            workflow=stored.record.workflow,
+            workflow=workflow,
             rubric=rubric,
             request=talk.request,
             conversation=talk.entries,
@@ -226,6 +228,14 @@ class Desk:
         """
         now = self.now()
         return self.store.add_outcomes([outcome_of(r, now) for r in requests])
+
+
+def asked_of(record: TraceRecord) -> str:
+    """The workflow that the user asked for: a shadow candidate must not be known by its own."""
+    candidate = SHADOW_KEYS["candidate"]
+    if any(name == candidate for name, _ in record.keys):
+        return record.workflow.partition(SHADOW_SEPARATOR)[0]
+    return record.workflow
 
 
 def _opinions(reviews: Iterable[Review]) -> tuple[Opinion, ...]:

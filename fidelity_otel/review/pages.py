@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from fidelity_otel.errors import InputError, LeaseError, WireError
-from fidelity_otel.review.desk import Desk
+from fidelity_otel.review.desk import Desk, asked_of
 from fidelity_otel.review.messages import LeaseView, VerdictRequest
 from fidelity_otel.review.people import Person
 from fidelity_otel.review.replies import page
@@ -227,7 +227,7 @@ class Pages:
         if stored.retained and stored.record.otlp:
             with suppress(WireError):
                 spans = span_rows(self.desk.read_otlp(stored.record.otlp).spans)
-        rubric = self.desk.rubric(stored.record.workflow)
+        rubric = self.desk.rubric(asked_of(stored.record))
         return page(
             "trace.html",
             visitor=visitor,

@@ -151,7 +151,7 @@ class Shadows:
             sc.FIDELITY_SHADOW_NAME: self.name,
         }
         spec = Spec.of(
-            f"{workflow}~{self.name}",
+            f"{workflow}{sc.SHADOW_SEPARATOR}{self.name}",
             "invoke_workflow",
             attributes=fixed,
             arguments=self._arguments,

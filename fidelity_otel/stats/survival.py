@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fidelity_otel.errors import DesignError
+from fidelity_otel.model import Estimate
 from fidelity_otel.stats.arrays import Bools, Floats, check_level
 from fidelity_otel.stats.intervals import normal_quantile
+from fidelity_otel.stats.limits import limits_of_count
 
-__all__ = ["Curve", "Intervals", "kaplan_meier", "turnbull"]
+__all__ = ["Curve", "Intervals", "kaplan_meier", "still_right", "turnbull"]
 
 
 class Curve(NamedTuple):
@@ -100,6 +102,54 @@ def kaplan_meier(
     low = np.where(inner, safe ** np.exp(half), survival)
     high = np.where(inner, safe ** np.exp(-half), survival)
     return Curve(moments, survival, low, high, (time.size - first).astype(np.float64))
+
+
+def still_right(
+    age: float,
+    time: Floats,
+    failed: Bools,
+    weight: Floats,
+    *,
+    level: float = 0.95,
+    name: str = "still right",
+) -> Estimate:
+    """The share still right at an age, from `kaplan_meier`, as an `Estimate`.
+
+    Where nothing failed by then the lower limit is that of a binomial without failures, with n* =
+    (Σw)²/Σw² trials (Kish 1965): none seen is not none.
+
+    Args:
+        age: in the unit of `time`.
+        time: age at failure or at the last check, ≥ 0, shape (n,), n ≥ 1.
+        failed: whether it failed then (else censored), shape (n,).
+        weight: 1/π of each, shape (n,).
+        level: confidence level.
+        name: of the estimate. Its n are the units whose fate at this age is known.
+    """
+    curve = kaplan_meier(time, failed, level, weight)
+    known = (time >= age) | failed
+    w = weight[known]
+    n_star = float(w.sum() ** 2 / (w * w).sum()) if w.size else 0.0
+    place = int(np.searchsorted(curve.time, age, side="right")) - 1
+    if place < 0 and n_star > 0.0:
+        low, value, high = limits_of_count(n_star, n_star, level)[0], 1.0, 1.0
+    elif place < 0:
+        low, value, high = 0.0, 1.0, 1.0
+    else:
+        low, value, high = (float(c[place]) for c in (curve.low, curve.survival, curve.high))
+    if value == 0.0:
+        high = limits_of_count(0.0, n_star, level)[1]
+    return Estimate(
+        name=name,
+        estimate=value,
+        low=low,
+        high=high,
+        level=level,
+        method="Kaplan–Meier",
+        n=int(known.sum()),
+        n_effective=n_star,
+        N=round(float(weight.sum())),
+    )
 
 
 def turnbull(

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from fidelity_otel.model import TraceRecord
+from fidelity_otel.semconv import SHADOW_KEYS
 from fidelity_otel.store import schema
 from fidelity_otel.store.base import (
     Base,
@@ -230,6 +231,18 @@ class TraceStore(Base):
             )
         with self._db.read() as connection:
             return list(connection.scalars(query.order_by(t.c.start_ns, t.c.trace_id)))
+
+    def shadow_marks(self) -> list[tuple[str, str, str]]:
+        """(trace id, role, pair id) of every trace of a shadow pair, in order of the pairs."""
+        k = schema.keys
+        roles = {name: role for role, name in SHADOW_KEYS.items()}
+        query = (
+            select(k.c.trace_id, k.c.name, k.c.value)
+            .where(k.c.name.in_(roles))
+            .order_by(k.c.value, k.c.trace_id)
+        )
+        with self._db.read() as connection:
+            return [(row[0], roles[row[1]], row[2]) for row in connection.execute(query)]
 
 
 def _between(since_ns: int | None, until_ns: int | None) -> list[Any]:

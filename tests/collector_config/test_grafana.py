@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from report_frames import NOW_NS, world
+from report_frames import NOW_NS, looked_at_again, world
 from running import CONFIG, Running, answers, free_ports, until
 from test_prometheus import exposed, selectors, series_names
 
@@ -175,7 +175,7 @@ def prometheus(
     metrics, tally = Metrics(version="test"), Tally()
     metrics.read_tally(tally)
     settings = {"report.benchmark": 0.92, "report.objective": 0.9}
-    made = summary(world(traces=900).store, now_ns=NOW_NS, settings=settings)
+    made = summary(looked_at_again(world(traces=900)).store, now_ns=NOW_NS, settings=settings)
     metrics.set_summary(made, seconds=0.1)
     turns = iter(range(1, 1_000_000))
 

@@ -25,7 +25,7 @@ from fidelity_otel.report.summary import Summary
 from fidelity_otel.store import Counts, Progress
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-from report_frames import NOW_NS, FakeStore, Row, world
+from report_frames import NOW_NS, FakeStore, Row, looked_at_again, world
 
 OPEN = "application/openmetrics-text; version=1.0.0"
 RESERVED = {"le", "quantile", "job", "instance"}
@@ -45,7 +45,7 @@ def values(metrics: Metrics, name: str) -> dict[tuple[tuple[str, str], ...], flo
 @pytest.fixture(scope="module")
 def made() -> Summary:
     return summary(
-        world().store,
+        looked_at_again(world()).store,
         now_ns=NOW_NS,
         settings={"report.benchmark": 0.92, "report.objective": 0.9},
     )

@@ -58,6 +58,7 @@ class FakeStore:
     rows: list[Row]
     meta: dict[str, str] = field(default_factory=dict)
     orphans: int = 0
+    shadows: list[tuple[str, str, str]] = field(default_factory=list)
 
     def frame_columns(
         self, since_ns: int | None = None, until_ns: int | None = None
@@ -69,6 +70,9 @@ class FakeStore:
             and (until_ns is None or r.start_ns < until_ns)
         ]
         return {name: [getattr(r, name) for r in kept] for name in Row._fields}
+
+    def shadow_marks(self) -> list[tuple[str, str, str]]:
+        return self.shadows
 
     def orphan_count(self) -> int:
         return self.orphans
@@ -83,6 +87,30 @@ class World(NamedTuple):
     store: FakeStore
     fidelity: float
     silent: float
+
+
+def looked_at_again(made: World, seed: int = 2, pairs: int = 60) -> World:
+    """The same world with second looks after a day and a week, and a shadow candidate."""
+    draw = random.Random(seed)
+    rows = [_again(draw, row) for row in made.store.rows]
+    marks: list[tuple[str, str, str]] = []
+    judged = [row for row in rows if row.reviews and row.workflow == "support.answer"]
+    for k, row in enumerate(judged[:pairs]):
+        verdict = "right" if draw.random() < 0.9 else "wrong"
+        name, workflow = f"c{k:031x}", f"{row.workflow}~new"
+        mark = Mark("ben", verdict)
+        rows.append(row._replace(trace_id=name, workflow=workflow, reviews=(mark,), outcomes={}))
+        marks += [(row.trace_id, "incumbent", f"p{k}"), (name, "candidate", f"p{k}")]
+    store = FakeStore(rows, made.store.meta, made.store.orphans, marks)
+    return made._replace(store=store)
+
+
+def _again(draw: random.Random, row: Row) -> Row:
+    if [r.verdict for r in row.reviews] != ["right"] or draw.random() < 0.5:
+        return row
+    day = Mark("ben", "right", phase="recheck-1")
+    week = Mark("ben", "right" if draw.random() < 0.8 else "wrong", phase="recheck-7")
+    return row._replace(reviews=(*row.reviews, day, week))
 
 
 WORKFLOWS = {"support.answer": 0.80, "refund.decide": 0.62, "order.lookup": 0.93}

@@ -78,6 +78,22 @@ def test_an_item_is_blind(filled: Store, web: Web) -> None:
         client.post(f"/api/v1/leases/{lease['lease_id']}/verdict", json={"verdict": "right"})
 
 
+def test_a_shadow_candidate_looks_like_its_incumbent(store: Store, web: Web) -> None:
+    """Who judges a pair must not see which answer is the candidate's."""
+    pair = (("shadow.candidate", "p1"), ("ticket", "T-1"))
+    mine = support_trace(0, workflow="support.answer~new", keys=pair)
+    fill(store, [mine, support_trace(1, keys=(("shadow.incumbent", "p1"),))])
+    marks = [(mine.trace_id, "candidate", "p1"), (f"{2:032x}", "incumbent", "p1")]
+    assert store.shadow_marks() == marks
+    client = web()
+    for _ in range(2):
+        lease = take(client)
+        assert lease["item"]["workflow"] == "support.answer"
+        assert "~" not in msgspec.json.encode(lease).decode()
+        client.post(f"/api/v1/leases/{lease['lease_id']}/verdict", json={"verdict": "right"})
+    assert client.post("/api/v1/queue/next", json={"reviewer": "ann"}).status_code == 204
+
+
 def test_an_expired_lease_is_a_409_that_says_how_to_go_on(
     filled: Store, web: Web, clock: Clock
 ) -> None:

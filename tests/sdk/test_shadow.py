@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 import fidelity_otel as fidelity
+from fidelity_otel.model import Span
+from fidelity_otel.processor.dialects.summary import keys_of
 from fidelity_otel.sdk import guard, shadow
 from fidelity_otel.testing import Recorded, StepClock, record
 
@@ -315,3 +317,24 @@ def test_a_candidate_with_a_shadow_of_its_own_starts_no_chain(recorded: Recorded
     answer(1)
     eventually(lambda: candidates(recorded))
     assert len(candidates(recorded)) == 1
+
+
+def test_the_service_finds_the_pair_by_its_keys(recorded: Recorded) -> None:
+    """What the SDK writes on the spans of a pair is what the service joins them by."""
+
+    @fidelity.shadow(lambda n: n + 1, name="new")
+    @fidelity.workflow("answer")
+    def answer(n: int) -> int:
+        return n
+
+    answer(1)
+    eventually(lambda: candidates(recorded))
+    (one,), (other,) = incumbents(recorded), candidates(recorded)
+    mine, theirs = (
+        keys_of([Span("t", "s", "n", dialect="fidelity", attributes=dict(each.attributes))])
+        for each in (one, other)
+    )
+    pair = one["fidelity.shadow.pair_id"]
+    assert mine == (("shadow.incumbent", pair),)
+    assert theirs == (("shadow.candidate", pair),)
+    assert other["gen_ai.workflow.name"] == "answer~new"

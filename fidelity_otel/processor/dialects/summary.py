@@ -76,7 +76,10 @@ def reported_success(top: Span) -> bool:
 
 
 def keys_of(spans: Iterable[Span]) -> tuple[tuple[str, str], ...]:
-    """The business keys bound on any span, each once, in order of appearance."""
+    """The business keys bound on any span, each once, in order of appearance.
+
+    A trace of a shadow pair also has the pair's id as a key, named by its role.
+    """
     prefix = semconv.FIDELITY_KEY_PREFIX
     found: dict[tuple[str, str], None] = {}
     for span in spans:
@@ -88,6 +91,10 @@ def keys_of(spans: Iterable[Span]) -> tuple[tuple[str, str], ...]:
                     shown = text(one)
                     if shown is not None and len(name) > len(prefix):
                         found[(name[len(prefix) :], shown)] = None
+        pair = text(span.attributes.get(semconv.FIDELITY_SHADOW_PAIR))
+        role = semconv.SHADOW_KEYS.get(str(span.attributes.get(semconv.FIDELITY_SHADOW_ROLE)))
+        if pair and role:
+            found[(role, pair)] = None
     return tuple(found)
 
 

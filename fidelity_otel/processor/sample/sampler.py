@@ -15,6 +15,7 @@ from fidelity_otel.processor.sample.allocate import History
 from fidelity_otel.processor.sample.draw import Budget, Draw, Row, draw
 from fidelity_otel.processor.sample.priority import hashed
 from fidelity_otel.processor.sample.upstream import read_upstream
+from fidelity_otel.semconv import SHADOW_KEYS
 
 __all__ = ["SampleSettings", "Sampler", "stratum_name"]
 
@@ -56,6 +57,17 @@ def stratum_name(workflow: str, release: str, flagged: bool) -> str:
     """`workflow | release | flagged`, readable and unambiguous (a bar in a name is escaped)."""
     parts = (workflow, release, "flagged" if flagged else "clear")
     return " | ".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
+
+
+def _drawn_together(trace: Trace) -> str:
+    """The trace's id; of a shadow pair the pair's, so that both tend to be drawn or neither.
+
+    Permanent random numbers (Ohlsson 1995): a comparison needs both verdicts of a pair.
+    """
+    for name, value in trace.keys:
+        if name in SHADOW_KEYS.values():
+            return f"pair {value}"
+    return trace.trace_id
 
 
 def _size(risk: float, uniform_share: float) -> float:
@@ -123,7 +135,7 @@ class Sampler:
             trace_id=trace.trace_id,
             stratum=stratum_name(trace.workflow, trace.release, flagged),
             window=self.window(now_ns),
-            randomness=hashed(self.salt, "estimation", trace.trace_id),
+            randomness=hashed(self.salt, "estimation", _drawn_together(trace)),
             size=_size(risk, self.settings.uniform_share),
             risk=risk,
             flagged=flagged,
