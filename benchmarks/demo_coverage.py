@@ -166,6 +166,10 @@ class Source:
         pairs = zip(self.answers, self.strata, strict=True)
         return float(np.mean([a.right for a, held in pairs if held == stratum]))
 
+    def shadow_marks(self) -> list[tuple[str, str, str]]:
+        """No candidate ran."""
+        return []
+
     def orphan_count(self) -> int:
         """No outcomes here."""
         return 0
