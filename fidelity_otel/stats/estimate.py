@@ -121,6 +121,8 @@ def estimate(
         low, high, effective, method = value, value, np.asarray(np.inf), "census"
         notes.append("every row was reviewed: exact for these rows, silent about others")
     N = total if rows.whole_frame else round(float(strata.size.sum())) if rows.given_pi else n
+    if cluster is None and (rows.whole_frame or rows.given_pi):
+        effective = 1.0 / (1.0 / effective + 1.0 / N)  # simple random reviews of the same frame
     notes += warnings_of(sample.y, sample.pi, strata, chosen, rows.prediction)
     return replace(
         empty,

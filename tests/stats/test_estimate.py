@@ -92,6 +92,13 @@ def test_census_has_no_sampling_error() -> None:
     assert (got.low, got.estimate, got.high) == pytest.approx((0.5, 0.5, 0.5), abs=1e-6)
 
 
+def test_effective_n_of_a_simple_random_sample_is_its_size() -> None:
+    """Also where the sample is a third of the frame: a review is not worth two."""
+    label = np.full(120, np.nan)
+    label[:40] = np.arange(40) % 3 == 0
+    assert estimate(label).n_effective == pytest.approx(40, rel=0.02)
+
+
 def test_clusters_widen() -> None:
     rng = np.random.default_rng(4)
     cluster = np.repeat(np.arange(40), 10)
