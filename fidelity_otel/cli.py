@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "serve": "Receive OTLP, find failure modes, sample for review, serve page, API and metrics.",
     "ingest": "Put OTLP files into the store, as if they had been received.",
     "detect": "Failure modes of the traces in a file, one JSON line a trace; no store needed.",
+    "contract": "Contracts per workflow: run their tests, check traces against them.",
     "estimate": "Fidelity with an interval from a CSV file of reviews; no store needed.",
     "review": "The review queue in the terminal.",
     "outcome": "Add late outcomes, one or a CSV file of many.",

@@ -12,6 +12,7 @@ import msgspec
 
 from fidelity_otel.errors import InputError
 from fidelity_otel.model import Finding, Trace
+from fidelity_otel.processor.contract import Contracts, load_contracts
 from fidelity_otel.processor.detect import DetectSettings, History, detect, risk
 from fidelity_otel.processor.read import read_otlp
 from fidelity_otel.processor.read_files import traces_in
@@ -44,6 +45,9 @@ _HIGH, _MIDDLE = 0.6, 0.35
 @click.option(
     "--stale-days", type=click.FloatRange(min=0), help="Age at which a document is stale."
 )
+@click.option(
+    "--contracts", multiple=True, metavar="FILE", help="Contracts to check as well; repeatable."
+)
 @click.option("--loop-calls", type=click.IntRange(min=2), help="Identical calls that make a loop.")
 def command(
     files: tuple[str, ...],
@@ -52,6 +56,7 @@ def command(
     full: bool,
     stale_days: float | None,
     loop_calls: int | None,
+    contracts: tuple[str, ...],
 ) -> None:
     """Say of every trace in FILE… how it failed and what recovered.
 
@@ -74,7 +79,8 @@ def command(
 
     if form == "auto":
         form = "text" if sys.stdout.isatty() else "json"
-    rows = _rows(traces_in(_contents(files, report), report), settings)
+    rules = load_contracts(contracts)
+    rows = _rows(traces_in(_contents(files, report), report), settings, rules)
     if form == "json":
         _print_json(rows, full=full)
     else:
@@ -96,13 +102,13 @@ def _contents(files: tuple[str, ...], report: Any) -> Iterator[tuple[str, bytes]
 
 
 def _rows(
-    traces: Iterator[bytes], settings: DetectSettings
+    traces: Iterator[bytes], settings: DetectSettings, contracts: Contracts
 ) -> Iterator[tuple[Trace, tuple[Finding, ...], float]]:
     history = History()
     for otlp in traces:
         trace = read_otlp(otlp)
         if trace.spans:  # not only carriers of outcomes
-            findings = detect(trace, settings, history=history)
+            findings = detect(trace, settings, history=history) + contracts.findings(trace)
             yield trace, findings, risk(trace, findings)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from fidelity_otel.errors import ConfigError
 from fidelity_otel.processor.config import Config, load
+from fidelity_otel.processor.contract import load_contracts
 from fidelity_otel.processor.detect import DetectSettings
 from fidelity_otel.processor.sample import Sampler
 from fidelity_otel.settings import by_name
@@ -22,14 +23,14 @@ _SALT: Final = "sample.salt"
 
 
 class Live:
-    """The sampler and the detectors' settings of this moment.
+    """The sampler, the detectors' settings and the contracts of this moment.
 
     Args:
         config: effective settings; `values` is changed by a reload, so that all who hold it see it.
         store: keeps the salt of the draw, unless a setting gives it.
 
     Raises:
-        ConfigError: a sampling setting is wrong.
+        ConfigError: a sampling setting or a contract is wrong.
     """
 
     def __init__(self, config: Config, store: Store) -> None:
@@ -37,6 +38,7 @@ class Live:
         self._salt = config[_SALT] or store.meta_once(_SALT, secrets.token_hex(32))
         self.sampler = Sampler(config.values, self._salt)
         self.detection = DetectSettings.from_settings(config.values)
+        self.contracts = load_contracts(config["contracts"])
 
     def reload(self) -> None:
         """Read the file again. One that is wrong is reported and changes nothing."""
@@ -59,10 +61,11 @@ class Live:
                 changed.append(name)
             sampler = Sampler(values, self._salt)
             detection = DetectSettings.from_settings(values)
+            contracts = load_contracts(values["contracts"])
         except ConfigError as error:
             _log.error("the configuration is not taken: %s", error)
             return
-        self.sampler, self.detection = sampler, detection
+        self.sampler, self.detection, self.contracts = sampler, detection, contracts
         self._config.values.update(values)
         for name in changed:
             self._config.sources[name] = fresh.sources[name]

@@ -54,7 +54,10 @@ _GARBAGE: Final = (50_000, 20, 100)
 def make_pipeline(live: Live, tally: Tally) -> Pipeline:
     """The pipeline with this installation's detectors and sampler, as they are set now."""
     return Pipeline(
-        detect=lambda trace, _now: detect(trace, live.detection),
+        detect=lambda trace, _now: (
+            *detect(trace, live.detection),
+            *live.contracts.findings(trace),
+        ),
         risk=risk,
         candidate=lambda trace, findings, p, now, state: live.sampler.candidate(
             trace, findings, p, now, trace_state=state

@@ -121,6 +121,13 @@ def test_sighup_takes_what_can_be_reloaded_and_nothing_of_a_wrong_file(tmp_path:
         path.write_text("sample: {reviews_per_day: 100000000}\nhost: 0.0.0.0\n")
         hup("changed: sample.reviews_per_day")
         assert "`host` takes effect after a restart" in service.said()
+        contract = tmp_path / "contract.yaml"
+        path.write_text(f"sample: {{reviews_per_day: 100000000}}\ncontracts: [{contract}]\n")
+        contract.write_text('"*":\n  rules:\n    - {name: never, cel: "1 +"}\n')
+        hup("cel: it is not CEL")
+        contract.write_text('"*":\n  rules:\n    - {name: never, cel: "false"}\n')
+        hup("changed: contracts")
         assert service.send(BODY) == 200
         service.until(lambda: service.trace(f"{1:032x}"))
+        assert b"instruction_violation" in service.ask(f"/api/v1/traces/{1:032x}")[1]
         assert b'"enqueued":1' in service.ask("/api/v1/windows/close", {})[1]
