@@ -133,9 +133,16 @@ def prepare(case: Case, package: Path, *, upgrade: bool = False) -> Path:
 
 def run(case: Case, python: Path) -> Outcome:
     """Run a case's tests in its environment."""
-    command = [python, "-m", "pytest", "-q", "-rfE", "--tb=short", "-o", "filterwarnings=default"]
+    command = [
+        python.with_name("pytest"),
+        "-q",
+        "-rfE",
+        "--tb=short",
+        "-o",
+        "filterwarnings=default",
+    ]
     ran = subprocess.run(
-        [*command, "-W", "ignore::DeprecationWarning", *case.tests],
+        [python.with_name("pytest"), "-q", "-rfE", "--tb=short", *quiet, *case.tests],
         capture_output=True,
         text=True,
         check=False,

@@ -32,6 +32,14 @@ class Provider:
     """Whether the client tries again by itself."""
     usage_when_streaming: ClassVar[bool] = True
     """Whether `stream_reply` can hold usage."""
+    says_id: ClassVar[bool] = True
+    """Whether responses have an id."""
+    says_cached: ClassVar[bool] = True
+    """Whether responses say how many tokens came from a cache."""
+    tool_call_ids: ClassVar[bool] = True
+    """Whether the provider gives tool calls an id."""
+    lazy_streams: ClassVar[bool] = False
+    """Whether the client asks only when the first chunk of a stream is read."""
 
     # --- for the subclass ------------------------------------------------------------------
 
