@@ -20,7 +20,7 @@ class Calls(Provider):
     def check(self, span: SeenSpan, *, text: bool = True) -> None:
         """What every successful call says."""
         assert span.kind == "CLIENT"
-        assert span["gen_ai.operation.name"] == "chat"
+        assert span["gen_ai.operation.name"] == self.operation
         assert span["gen_ai.provider.name"] == self.provider
         assert span["gen_ai.request.model"] == self.model
         assert span["server.address"] == "127.0.0.1"

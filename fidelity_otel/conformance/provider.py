@@ -27,6 +27,7 @@ class Provider:
     integration: ClassVar[ModuleType]
     provider: ClassVar[str]
     model: ClassVar[str] = "small-model"
+    operation: ClassVar[str] = "chat"
     span_name: ClassVar[str] = "chat small-model"
     retries: ClassVar[bool] = True
     """Whether the client tries again by itself."""

@@ -18,7 +18,7 @@ from fidelity_otel.sdk.modelcall import CURRENT_CALL, ModelCall
 from fidelity_otel.sdk.patch import Wrapper
 from fidelity_otel.sdk.watch import StreamWatch, watch_async, watch_sync
 
-__all__ = ["Asked", "Follow", "Methods", "follow_generator"]
+__all__ = ["Asked", "Follow", "Methods", "argument", "follow_generator"]
 
 _FIRST_ERROR: Final = 400
 
@@ -87,6 +87,11 @@ async def _begun_async(call: ModelCall, inner: AsyncIterator[Any]) -> AsyncGener
 
 
 _NOTHING: Final = object()
+
+
+def argument(args: tuple[Any, ...], kwargs: dict[str, Any], name: str, place: int) -> Any:
+    """An argument by its name or its place; None where it was not given."""
+    return kwargs[name] if name in kwargs else next(iter(args[place : place + 1]), None)
 
 
 class Methods:

@@ -9,20 +9,19 @@ from types import ModuleType
 from typing import Any, Final
 
 from fidelity_otel.sdk.patch import Integration, Patches
-from fidelity_otel_integrations.methods import Asked, Methods
+from fidelity_otel_integrations.methods import Asked, Methods, argument
 from fidelity_otel_integrations.ollama_format import FORMATS
 
 __all__ = ["LIBRARY", "instrument", "uninstrument"]
 
 LIBRARY: Final = "ollama"
-_ARGUMENTS: Final = 3
 _METHODS: Final = Methods(LIBRARY)
 
 
 def _read(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
     """`_request(type of the response, HTTP method, path, json=…)`."""
     body = kwargs.get("json")
-    form = FORMATS.get(str(args[2])) if len(args) >= _ARGUMENTS else None
+    form = FORMATS.get(str(argument(args, kwargs, "url", 2)))
     if form is None or not isinstance(body, dict):
         return None
     address = str(getattr(getattr(client, "_client", None), "base_url", ""))
