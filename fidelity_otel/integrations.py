@@ -22,6 +22,7 @@ __all__ = ["BUILTIN", "instrument", "names", "turn_on", "uninstrument"]
 BUILTIN: Final[dict[str, str]] = {
     "anthropic": "fidelity_otel_integrations.anthropic",
     "google_genai": "fidelity_otel_integrations.google_genai",
+    "mistralai": "fidelity_otel_integrations.mistralai",
     "ollama": "fidelity_otel_integrations.ollama",
     "openai": "fidelity_otel_integrations.openai",
     "threads": "fidelity_otel_integrations.threads",

@@ -126,7 +126,7 @@ class Calls(Provider):
         """All attempts failed."""
         if not self.retries:
             pytest.skip("this client does not try again by itself")
-        server.answer(self.error_reply(429, {"retry-after-ms": "1", "retry-after": "0.001"}))
+        server.answer(*self.hopeless())
         with pytest.raises(Exception):  # noqa: B017, PT011
             await self.acall(self.async_client(server.url))
         span = recorded.one(self.span_name)

@@ -92,6 +92,10 @@ class Provider:
             body={"error": {"message": "it failed", "type": "some_error"}},
         )
 
+    def hopeless(self) -> list[Reply]:
+        """Replies after which the client gives up in its third attempt."""
+        return [self.error_reply(429, {"retry-after-ms": "1", "retry-after": "0.001"})]
+
     def patched(self) -> dict[str, Any]:
         """The objects that the integration patches, by name, as they are now."""
         raise NotImplementedError
