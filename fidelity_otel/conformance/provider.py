@@ -35,6 +35,8 @@ class Provider:
     """Whether `stream_reply` can hold usage."""
     says_id: ClassVar[bool] = True
     """Whether responses have an id."""
+    says_model: ClassVar[bool] = True
+    """Whether responses say which model answered."""
     says_cached: ClassVar[bool] = True
     """Whether responses say how many tokens came from a cache."""
     tool_call_ids: ClassVar[bool] = True
