@@ -33,6 +33,8 @@ class Provider:
     """Whether the client tries again by itself."""
     usage_when_streaming: ClassVar[bool] = True
     """Whether `stream_reply` can hold usage."""
+    asynchronous: ClassVar[bool] = True
+    """Whether there is an async client."""
     says_id: ClassVar[bool] = True
     """Whether responses have an id."""
     says_model: ClassVar[bool] = True
@@ -132,6 +134,8 @@ class Provider:
 
     def async_client(self, url: str) -> Any:
         """An async client, closed after the test."""
+        if not self.asynchronous:
+            pytest.skip("there is no async client of this library here")
         self._async_clients.append(self.make_async_client(url))
         return self._async_clients[-1]
 

@@ -72,7 +72,7 @@ class Streams(Calls):
         for _ in stream:
             break
         if way == "close":
-            stream.close()
+            self.close(stream)
         del stream
         gc.collect()
         span = recorded.one(self.span_name)
@@ -103,6 +103,10 @@ class Streams(Calls):
         await self.aclose(stream)
         assert recorded.one(self.span_name)["fidelity.stream.complete"] is False
         assert "detach" not in caplog.text
+
+    def close(self, stream: Any) -> None:
+        """Close a stream, as the client's users do."""
+        stream.close()
 
     async def aclose(self, stream: Any) -> None:
         """Close an async stream, as the client's users do."""
