@@ -21,6 +21,11 @@ __all__ = ["BUILTIN", "instrument", "names", "turn_on", "uninstrument"]
 
 BUILTIN: Final[dict[str, str]] = {
     "anthropic": "fidelity_otel_integrations.anthropic",
+    "bedrock": "fidelity_otel_integrations.bedrock",
+    "cohere": "fidelity_otel_integrations.cohere",
+    "google_genai": "fidelity_otel_integrations.google_genai",
+    "mistralai": "fidelity_otel_integrations.mistralai",
+    "ollama": "fidelity_otel_integrations.ollama",
     "openai": "fidelity_otel_integrations.openai",
     "threads": "fidelity_otel_integrations.threads",
 }

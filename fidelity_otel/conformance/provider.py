@@ -27,11 +27,24 @@ class Provider:
     integration: ClassVar[ModuleType]
     provider: ClassVar[str]
     model: ClassVar[str] = "small-model"
+    operation: ClassVar[str] = "chat"
     span_name: ClassVar[str] = "chat small-model"
     retries: ClassVar[bool] = True
     """Whether the client tries again by itself."""
     usage_when_streaming: ClassVar[bool] = True
     """Whether `stream_reply` can hold usage."""
+    asynchronous: ClassVar[bool] = True
+    """Whether there is an async client."""
+    says_id: ClassVar[bool] = True
+    """Whether responses have an id."""
+    says_model: ClassVar[bool] = True
+    """Whether responses say which model answered."""
+    says_cached: ClassVar[bool] = True
+    """Whether responses say how many tokens came from a cache."""
+    tool_call_ids: ClassVar[bool] = True
+    """Whether the provider gives tool calls an id."""
+    lazy_streams: ClassVar[bool] = False
+    """Whether the client asks only when the first chunk of a stream is read."""
 
     # --- for the subclass ------------------------------------------------------------------
 
@@ -83,6 +96,10 @@ class Provider:
             body={"error": {"message": "it failed", "type": "some_error"}},
         )
 
+    def hopeless(self) -> list[Reply]:
+        """Replies after which the client gives up in its third attempt."""
+        return [self.error_reply(429, {"retry-after-ms": "1", "retry-after": "0.001"})]
+
     def patched(self) -> dict[str, Any]:
         """The objects that the integration patches, by name, as they are now."""
         raise NotImplementedError
@@ -117,6 +134,8 @@ class Provider:
 
     def async_client(self, url: str) -> Any:
         """An async client, closed after the test."""
+        if not self.asynchronous:
+            pytest.skip("there is no async client of this library here")
         self._async_clients.append(self.make_async_client(url))
         return self._async_clients[-1]
 
