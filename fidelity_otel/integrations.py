@@ -21,7 +21,9 @@ __all__ = ["BUILTIN", "instrument", "names", "turn_on", "uninstrument"]
 
 BUILTIN: Final[dict[str, str]] = {
     "anthropic": "fidelity_otel_integrations.anthropic",
+    "langchain": "fidelity_otel_integrations.langchain",
     "openai": "fidelity_otel_integrations.openai",
+    "openai_agents": "fidelity_otel_integrations.openai_agents",
     "threads": "fidelity_otel_integrations.threads",
 }
 GROUP: Final = "fidelity_otel.integrations"

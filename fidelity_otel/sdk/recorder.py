@@ -53,13 +53,17 @@ def detach(token: Token[Context] | None) -> None:
 class Call:
     """One call of something observed: an open span that is current while the call runs."""
 
-    __slots__ = ("_spec", "_token", "context", "recording")
+    __slots__ = ("_token", "context", "recording", "spec")
 
     def __init__(self, recording: Recording, spec: Spec, context: Context) -> None:
         self.recording = recording
-        self._spec = spec
+        self.spec = spec
         self.context = context
         self._token: Token[Context] | None = None
+
+    def beside(self) -> Call:
+        """The same span, for another stretch of code to write on; what is current stays."""
+        return Call(self.recording, self.spec, _current())
 
     def enter(self) -> None:
         """Make the span current; does not raise."""
@@ -87,8 +91,8 @@ class Call:
     def finish(self, value: Any) -> None:
         """Write the output and end, without touching what is current."""
         recording = self.recording
-        if recording.capture and self._spec.capture_output is not False:
-            recording.put_output(self._spec.operation, self._spec.output_key, value)
+        if recording.capture and self.spec.capture_output is not False:
+            recording.put_output(self.spec.operation, self.spec.output_key, value)
         recording.end()
 
     def raised(self, error: BaseException) -> None:
