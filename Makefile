@@ -5,7 +5,7 @@ STAMP := .venv/installed
 SOURCES := $(shell find fidelity_otel integrations -type f -not -name '*.pyc' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install develop parts demo test lint typing test-slow test-kill lock docs screenshots \
+.PHONY: help install develop parts demo test lint typing test-slow test-kill test-integrations lock docs screenshots \
   record-dialects bench-demo-coverage bench-sdk bench-processor clean
 
 help: ## Say what can be made
@@ -56,6 +56,9 @@ bench-detect: install ## Figures of detection on published data; writes docs/det
 
 record-dialects: install ## Record the fixtures of other instrumentations anew (needs the registries)
 	$(BIN)/python tools/record_dialects.py
+
+test-integrations: install ## Every integration with the oldest and the newest release of its library; ONLY="openai cohere"
+	$(BIN)/python tools/test_integrations.py $(ONLY)
 
 test-kill: install ## kill -9 of the service under load, 1,000 rounds
 	FIDELITY_KILL_ROUNDS=1000 $(BIN)/pytest tests/kill --timeout 7200

@@ -22,6 +22,9 @@ __all__ = ["BUILTIN", "instrument", "names", "turn_on", "uninstrument"]
 BUILTIN: Final[dict[str, str]] = {
     "anthropic": "fidelity_otel_integrations.anthropic",
     "langchain": "fidelity_otel_integrations.langchain",
+    "google_genai": "fidelity_otel_integrations.google_genai",
+    "mistralai": "fidelity_otel_integrations.mistralai",
+    "ollama": "fidelity_otel_integrations.ollama",
     "openai": "fidelity_otel_integrations.openai",
     "openai_agents": "fidelity_otel_integrations.openai_agents",
     "threads": "fidelity_otel_integrations.threads",

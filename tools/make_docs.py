@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the pages of docs/ that come from code: settings, metrics, commands.
+"""Makes the pages of docs/ that come from code: settings, metrics, commands, integrations.
 
 .venv/bin/python tools/make_docs.py            writes those that are not fresh
 .venv/bin/python tools/make_docs.py --check    exits 1 and names those that are not fresh
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -197,7 +198,25 @@ def detection_page() -> str:
     return str(page(MADE))
 
 
+def integrations_page() -> str:
+    """docs/sdk/integrations.md, its table from the integrations."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from docs_integrations import ROOT, filled, table
+
+    return str(filled(ROOT / "docs" / "sdk" / "integrations.md", table()))
+
+
+def readme() -> str:
+    """README.md, its list of integrations from the integrations."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from docs_integrations import ROOT, filled, short
+
+    return str(filled(ROOT / "README.md", short()))
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "../README.md": readme,
+    "sdk/integrations.md": integrations_page,
     "detection.md": detection_page,
     "failure-modes.md": failure_modes_page,
     "settings.md": settings_page,
@@ -213,15 +232,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check = parser.parse_args(arguments).check
     stale = []
     for name, make in PAGES.items():
-        text, path = make(), DOCS / name
+        text, path = make(), Path(os.path.normpath(DOCS / name))
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(name)
         if not check:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     for name in stale:
-        sys.stderr.write(f"docs/{name}: {'not fresh' if check else 'written'}\n")
+        place = f"docs/{name}".replace("docs/../", "")
+        sys.stderr.write(f"{place}: {'not fresh' if check else 'written'}\n")
     return 1 if check and stale else 0
 
 

@@ -13,11 +13,12 @@ the same things in the same words.
 
 from __future__ import annotations
 
+from fidelity_otel.conformance.library import library
 from fidelity_otel.conformance.provider import QUESTION, SECRET, TEXT, TOOL_CALLS
 from fidelity_otel.conformance.safety import Safety
 from fidelity_otel.conformance.streams import Streams
 
-__all__ = ["QUESTION", "SECRET", "TEXT", "TOOL_CALLS", "Conformance"]
+__all__ = ["QUESTION", "SECRET", "TEXT", "TOOL_CALLS", "Conformance", "library"]
 
 
 class Conformance(Streams, Safety):

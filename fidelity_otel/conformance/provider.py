@@ -27,11 +27,20 @@ class Provider:
     integration: ClassVar[ModuleType]
     provider: ClassVar[str]
     model: ClassVar[str] = "small-model"
+    operation: ClassVar[str] = "chat"
     span_name: ClassVar[str] = "chat small-model"
     retries: ClassVar[bool] = True
     """Whether the client tries again by itself."""
     usage_when_streaming: ClassVar[bool] = True
     """Whether `stream_reply` can hold usage."""
+    says_id: ClassVar[bool] = True
+    """Whether responses have an id."""
+    says_cached: ClassVar[bool] = True
+    """Whether responses say how many tokens came from a cache."""
+    tool_call_ids: ClassVar[bool] = True
+    """Whether the provider gives tool calls an id."""
+    lazy_streams: ClassVar[bool] = False
+    """Whether the client asks only when the first chunk of a stream is read."""
 
     # --- for the subclass ------------------------------------------------------------------
 
@@ -82,6 +91,10 @@ class Provider:
             headers=headers or {},
             body={"error": {"message": "it failed", "type": "some_error"}},
         )
+
+    def hopeless(self) -> list[Reply]:
+        """Replies after which the client gives up in its third attempt."""
+        return [self.error_reply(429, {"retry-after-ms": "1", "retry-after": "0.001"})]
 
     def patched(self) -> dict[str, Any]:
         """The objects that the integration patches, by name, as they are now."""

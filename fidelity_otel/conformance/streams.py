@@ -83,12 +83,14 @@ class Streams(Calls):
         assert answer["parts"] == [{"type": "text", "content": TEXT[0]}]
 
     def test_stream_never_read(self, server: Loopback, recorded: Recorded) -> None:
-        """A stream that nobody reads leaves a span too."""
+        """A stream that nobody reads leaves a span too, unless nothing was asked for it."""
         server.answer(self.stream_reply())
         stream = self.call(self.client(server.url), stream=True)
         del stream
         gc.collect()
-        assert recorded.one(self.span_name)["fidelity.stream.complete"] is False
+        assert bool(server.requests) is not self.lazy_streams
+        if not self.lazy_streams or recorded.names:
+            assert recorded.one(self.span_name)["fidelity.stream.complete"] is False
 
     async def test_stream_closed_early_async(
         self, server: Loopback, recorded: Recorded, caplog: pytest.LogCaptureFixture

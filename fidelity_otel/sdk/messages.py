@@ -68,7 +68,8 @@ def part_of(part: Any) -> dict[str, Any]:
         return {"type": "text", "content": fields.get("text") or fields.get("refusal") or ""}
     if kind in {"image_url", "input_image"}:
         url = fields.get("image_url")
-        return _reference(url.get("url") if isinstance(url, Mapping) else url, "image")
+        held = url.get("url") if isinstance(url, Mapping) else getattr(url, "url", url)
+        return _reference(held, "image")
     if kind == "input_audio":
         data = (fields.get("input_audio") or {}).get("data", "")
         return blob(str(data), "audio", "")

@@ -15,7 +15,9 @@ _FIXED_BYTES: Final = 4096
 
 __all__ = ["CLIENT_OPERATIONS", "Arguments", "Spec", "plain_name", "span_name"]
 
-CLIENT_OPERATIONS: Final = frozenset({"chat", "embeddings", "rerank", "text_completion"})
+CLIENT_OPERATIONS: Final = frozenset(
+    {"chat", "embeddings", "generate_content", "rerank", "text_completion"}
+)
 NAME_KEYS: Final[dict[str, str]] = {
     "invoke_workflow": sc.GEN_AI_WORKFLOW_NAME,
     "invoke_agent": sc.GEN_AI_AGENT_NAME,

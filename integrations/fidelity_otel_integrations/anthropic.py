@@ -1,4 +1,4 @@
-"""anthropic ≥ 0.40: messages; sync, async, streaming, raw; attempts of its retry loop.
+"""anthropic ≥ 0.40: messages; sync, async, streams, raw; attempts of its retry loop.
 
 From 2.12 on the client records its calls itself, once there is a TracerProvider. Then its span is
 enriched (messages, finish reasons, attempts, recovery) and no other one is made; where its own

@@ -1,4 +1,7 @@
-"""openai ≥ 1.60: chat, responses, embeddings; sync, async, streaming, raw; its retry loop."""
+"""openai ≥ 1.60: chat, responses, embeddings; sync, async, streams, `parse`, raw; its retry loop.
+
+And what speaks its protocol behind another address: Azure, Groq, DeepSeek, ….
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -56,6 +57,36 @@ def test_every_row_is_on_its_page(tool: ModuleType) -> None:
     assert all(f"| `{m.exposed}` |" in metrics for m in METRICS)
     commands = tool.cli_page()
     assert all(f"## fidelity {name}\n" in commands for name in COMMANDS)
+
+
+def test_every_integration_is_in_the_readme_and_has_its_extra(tool: ModuleType) -> None:
+    """A reader finds it, can install it by name, and the oldest release is the same everywhere."""
+    from fidelity_otel.integrations import BUILTIN
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {name for held in project["optional-dependencies"].values() for name in held}
+    versions = tomllib.loads((ROOT / "tests/integrations/versions.toml").read_text())
+    tool.readme()
+    from docs_integrations import described
+
+    assert {one.name for one in described()} == set(BUILTIN)
+    for one in described():
+        if one.library:
+            assert f"- `{one.name}`: {one.summary}" in tool.readme()
+            library, oldest = one.library.split(" ≥ ")
+            assert f"{library}>={oldest}" in extras, f"no extra installs {one.library}"
+            assert versions[one.name]["oldest"][0].startswith(f"{library}=={oldest}"), one.name
+            assert versions[one.name]["newest"][0] == library
+
+
+def test_a_page_without_a_place_is_an_error(tool: ModuleType, tmp_path: Path) -> None:
+    tool.readme()
+    from docs_integrations import filled
+
+    page = tmp_path / "page.md"
+    page.write_text("# nothing\n")
+    with pytest.raises(ValueError, match="no place"):
+        filled(page, "")
 
 
 def test_a_command_that_is_not_there_is_shown_by_its_summary(tool: ModuleType) -> None:
