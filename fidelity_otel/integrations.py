@@ -21,12 +21,15 @@ __all__ = ["BUILTIN", "instrument", "names", "turn_on", "uninstrument"]
 
 BUILTIN: Final[dict[str, str]] = {
     "anthropic": "fidelity_otel_integrations.anthropic",
-    "langchain": "fidelity_otel_integrations.langchain",
     "google_genai": "fidelity_otel_integrations.google_genai",
+    "langchain": "fidelity_otel_integrations.langchain",
+    "llama_index": "fidelity_otel_integrations.llama_index",
+    "mcp": "fidelity_otel_integrations.mcp",
     "mistralai": "fidelity_otel_integrations.mistralai",
     "ollama": "fidelity_otel_integrations.ollama",
     "openai": "fidelity_otel_integrations.openai",
     "openai_agents": "fidelity_otel_integrations.openai_agents",
+    "pydantic_ai": "fidelity_otel_integrations.pydantic_ai",
     "threads": "fidelity_otel_integrations.threads",
 }
 GROUP: Final = "fidelity_otel.integrations"

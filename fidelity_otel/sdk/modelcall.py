@@ -20,6 +20,9 @@ __all__ = ["CURRENT_CALL", "ModelCall", "Usage", "open_calls", "suppressed"]
 CURRENT_CALL: Final[ContextVar[ModelCall | None]] = ContextVar("fidelity_model_call", default=None)
 """The provider call that is running, so that a client's retry loop can report to it."""
 
+PENDING: Final[ContextVar[ModelCall | None]] = ContextVar("fidelity_pending_call", default=None)
+"""A framework's call that has returned a stream, for which its client will ask when it is read."""
+
 Usage = Mapping[str, "int | None"]
 """Tokens by what comes after `gen_ai.usage.` in the attribute's name."""
 
@@ -94,12 +97,12 @@ class ModelCall:
                 within, makes no span of its own but writes what it knows on this one.
         """
         recorder = STATE.recorder
-        cover = suppressed()
+        cover = suppressed() or _started_before(model)
         if recorder is None or cover is True:
             return None
         try:
             if isinstance(cover, ModelCall):
-                return cover._join(model, provider, attributes)
+                return cover.join(model, provider, attributes)
             from opentelemetry.context import set_value
 
             from fidelity_otel.sdk.spec import Spec
@@ -138,14 +141,27 @@ class ModelCall:
             guard.trip("model call", error)
             return None
 
-    def _join(self, model: str, provider: str, attributes: Mapping[str, Any]) -> ModelCall:
+    def join(self, model: str, provider: str, attributes: Mapping[str, Any]) -> ModelCall:
         """A client's call within this framework's: what it says is written on this span."""
         made = ModelCall(self._call.beside())
         made._cover = self
-        known = {sc.GEN_AI_PROVIDER_NAME: provider, sc.GEN_AI_REQUEST_MODEL: model, **attributes}
-        for key, value in known.items():
-            self.recording.put(key, value or None)
+        self.name(model)
+        for key, value in {sc.GEN_AI_PROVIDER_NAME: provider, **attributes}.items():
+            self.recording.put(key, value)
         return made
+
+    def asks(self, model: str) -> bool:
+        """Whether it is a call of this model."""
+        return bool(self._call.spec.attributes.get(sc.GEN_AI_REQUEST_MODEL) == model)
+
+    def name(self, model: str) -> None:
+        """The model asked, where that was not known when the span was opened."""
+        spec = self._call.spec
+        known = "name" in self._within or spec.attributes.get(sc.GEN_AI_REQUEST_MODEL)
+        if model and not known and not self._foreign:
+            self._within.add("name")
+            self.recording.put(sc.GEN_AI_REQUEST_MODEL, model)
+            self.recording.span.update_name(f"{spec.operation} {model}")
 
     @property
     def recording(self) -> Recording:
@@ -253,6 +269,11 @@ class ModelCall:
                 if isinstance(tokens, int):
                     put(f"gen_ai.usage.{name}", tokens)
 
+    @property
+    def _around(self) -> bool:
+        """Whether it writes on a framework's own span, which is around the client's call."""
+        return bool(self._foreign and self._call.spec.client)
+
     def _said(self, what: str) -> bool:
         """Whether a client's call within has said it: it knows best."""
         if self._cover is not None:
@@ -270,6 +291,7 @@ class ModelCall:
 
     def fail(self, error: BaseException) -> None:
         """The call failed for good."""
+        from fidelity_otel.sdk.describe import type_name
         from fidelity_otel.sdk.recording import is_cancellation
 
         self._failed = True
@@ -279,7 +301,11 @@ class ModelCall:
         if not self._foreign and not self._adopted:
             self.recording.fail(error)
         elif is_cancellation(error):
+            if self._around:
+                self.recording.fail(error)
             self.recording.put(sc.FIDELITY_CANCELLED, True)
+        elif self._around:
+            self.recording.put(sc.ERROR_TYPE, type_name(error))
 
     def end(self, *, stream: bool = False, complete: bool = True) -> None:
         """End the span; a second time does nothing.
@@ -304,14 +330,14 @@ class ModelCall:
         if self._failed or recording.failed:
             state = "abandoned"
         recording.put(sc.FIDELITY_RECOVERY, state)
-        if self._foreign:  # the rest is theirs to say
+        if self._foreign and not self._around:  # the rest is theirs to say
             return
         if stream and "stream" not in self._within:
             recording.put(sc.FIDELITY_STREAM_CHUNKS, self._chunks)
             recording.put(sc.FIDELITY_STREAM_COMPLETE, complete)
             if not complete:
                 recording.lose("partial_stream")
-        if self._adopted:
+        if self._adopted or self._foreign:
             recording.stamp()
         else:
             recording.end()
@@ -326,6 +352,15 @@ def suppressed() -> ModelCall | bool:
         return cover if not cover.ended else False
     key = context._SUPPRESS_INSTRUMENTATION_KEY  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     return bool(cover or context.get_value(key))
+
+
+def _started_before(model: str) -> ModelCall | bool:
+    """A framework's call of this model whose stream is only now asked for; once."""
+    pending = PENDING.get()
+    if pending is None:
+        return False
+    PENDING.set(None)
+    return pending if not pending.ended and pending.asks(model) else False
 
 
 SUPPRESS: Final = "fidelity-suppress-model-calls"

@@ -277,8 +277,8 @@ def _start_model(
         kwargs.get("parent_run_id"),
         operation,
         model,
-        str(metadata.get("ls_provider") or "langchain"),
-        attributes,
+        provider=str(metadata.get("ls_provider") or "langchain"),
+        attributes=attributes,
     )
     if (started := _STARTED.get()) is not None:
         started.add(run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from types import ModuleType
 from typing import Any, Final
 
@@ -10,6 +12,7 @@ from fidelity_otel.sdk import guard
 from fidelity_otel.sdk.messages import from_chat
 from fidelity_otel.sdk.modelcall import ModelCall
 from fidelity_otel.sdk.patch import Integration, Patches
+from fidelity_otel.sdk.recording import is_cancellation
 from fidelity_otel.sdk.spec import Spec
 from fidelity_otel_integrations.chat_format import field
 from fidelity_otel_integrations.responses_format import Responses
@@ -32,7 +35,7 @@ class Processor:
 
     def on_trace_end(self, trace: Any) -> None:
         """A run of agents is over."""
-        _safely(lambda: _RUNS.finish(trace.trace_id, Run.leave))
+        _safely(lambda: _RUNS.finish(trace.trace_id, Run.leave, _stopped()))
 
     def on_span_start(self, span: Any) -> None:
         """A step starts."""
@@ -40,7 +43,7 @@ class Processor:
 
     def on_span_end(self, span: Any) -> None:
         """A step is over."""
-        _safely(lambda: _RUNS.finish(span.span_id, lambda run: _write(run, span)))
+        _safely(lambda: _RUNS.finish(span.span_id, lambda run: _write(run, span), _stopped()))
 
     def shutdown(self, timeout: float | None = None) -> None:
         """Nothing is held here."""
@@ -54,6 +57,12 @@ def _safely(work: Any) -> None:
         work()
     except Exception as error:  # noqa: BLE001
         guard.trip("openai_agents", error)
+
+
+def _stopped() -> BaseException | None:
+    """The cancellation that is ending a step; the library does not tell of it."""
+    error = sys.exc_info()[1]
+    return error if error is not None and is_cancellation(error) else None
 
 
 def _start_trace(trace: Any) -> None:
@@ -78,8 +87,8 @@ def _start(span: Any) -> None:
             parent,
             "chat",
             str(getattr(data, "model", None) or ""),
-            "openai",
-            _settings(getattr(data, "model_config", None) or {}),
+            provider="openai",
+            attributes=_settings(getattr(data, "model_config", None) or {}),
         )
     else:
         run = _RUNS.start(span.span_id, parent, _spec(data))
@@ -139,7 +148,6 @@ def _fail(run: Run, said: dict[str, Any]) -> None:
     error = run.model.error_within if run.model is not None else None
     if error is not None and run.model is not None:
         run.model.fail(error)
-        run.recording.fail(error)
         return
     more = said.get("data") or {}
     text = str(more.get("error") or "")
@@ -147,8 +155,6 @@ def _fail(run: Run, said: dict[str, Any]) -> None:
 
 
 def _parsed(text: Any) -> Any:
-    import json
-
     try:
         return json.loads(text) if isinstance(text, str) else text
     except ValueError:
@@ -161,7 +167,7 @@ def _response(call: ModelCall, data: Any) -> None:
         if data.usage:
             call.output(usage=_usage(data.usage))
         return
-    call.recording.put(sc.GEN_AI_REQUEST_MODEL, field(data.response, "model"))
+    call.name(str(field(data.response, "model") or ""))
     if call.wants_content:
         tools = [t.model_dump() for t in field(data.response, "tools") or ()]
         Responses.write_input(

@@ -117,6 +117,7 @@ class Runs:
         parent: Hashable,
         operation: str,
         model: str,
+        *,
         provider: str,
         attributes: Mapping[str, Any],
     ) -> Run | None:
