@@ -24,9 +24,14 @@ BUILTIN: Final[dict[str, str]] = {
     "bedrock": "fidelity_otel_integrations.bedrock",
     "cohere": "fidelity_otel_integrations.cohere",
     "google_genai": "fidelity_otel_integrations.google_genai",
+    "langchain": "fidelity_otel_integrations.langchain",
+    "llama_index": "fidelity_otel_integrations.llama_index",
+    "mcp": "fidelity_otel_integrations.mcp",
     "mistralai": "fidelity_otel_integrations.mistralai",
     "ollama": "fidelity_otel_integrations.ollama",
     "openai": "fidelity_otel_integrations.openai",
+    "openai_agents": "fidelity_otel_integrations.openai_agents",
+    "pydantic_ai": "fidelity_otel_integrations.pydantic_ai",
     "threads": "fidelity_otel_integrations.threads",
 }
 GROUP: Final = "fidelity_otel.integrations"

@@ -55,7 +55,7 @@ class Calls(Provider):
         span = recorded.one(self.span_name)
         self.check(span)
         self.check_usage(span)
-        assert span.parent_id == recorded.one("caller").id
+        assert span.parent_id == recorded.one(self.parent_name).id
         assert span["fidelity.attempt.count"] == 1
         assert span["fidelity.recovery"] == "first_try"
 

@@ -29,6 +29,8 @@ class Provider:
     model: ClassVar[str] = "small-model"
     operation: ClassVar[str] = "chat"
     span_name: ClassVar[str] = "chat small-model"
+    parent_name: ClassVar[str] = "caller"
+    """The span that a call's span is under, in one of the application's own called "caller"."""
     retries: ClassVar[bool] = True
     """Whether the client tries again by itself."""
     usage_when_streaming: ClassVar[bool] = True
@@ -107,6 +109,10 @@ class Provider:
     def break_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Take away one method that the integration patches, as a future release might."""
         raise NotImplementedError
+
+    def check_only(self, recorded: Recorded) -> None:
+        """The call has left one span, and nothing else."""
+        assert recorded.names == [self.span_name]
 
     # --- fixtures --------------------------------------------------------------------------
 

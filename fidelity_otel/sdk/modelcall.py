@@ -20,6 +20,9 @@ __all__ = ["CURRENT_CALL", "ModelCall", "Usage", "open_calls", "suppressed"]
 CURRENT_CALL: Final[ContextVar[ModelCall | None]] = ContextVar("fidelity_model_call", default=None)
 """The provider call that is running, so that a client's retry loop can report to it."""
 
+PENDING: Final[ContextVar[ModelCall | None]] = ContextVar("fidelity_pending_call", default=None)
+"""A framework's call that has returned a stream, for which its client will ask when it is read."""
+
 Usage = Mapping[str, "int | None"]
 """Tokens by what comes after `gen_ai.usage.` in the attribute's name."""
 
@@ -40,12 +43,15 @@ class ModelCall:
         "_adopted",
         "_call",
         "_chunks",
+        "_cover",
         "_done",
         "_failed",
         "_failures",
         "_foreign",
         "_start",
         "_token",
+        "_within",
+        "error_within",
         "last_status",
     )
 
@@ -60,6 +66,10 @@ class ModelCall:
         self._failed = False
         self._token: Any = None
         self.last_status: int | None = None
+        self._cover: ModelCall | None = None  # a framework's, whose span this call writes on
+        self._within: set[str] = set()  # what a client's call within has said already
+        self.error_within: BaseException | None = None
+        """What a client's call within failed with."""
 
     @classmethod
     def open(
@@ -69,6 +79,9 @@ class ModelCall:
         model: str,
         provider: str,
         attributes: Mapping[str, Any],
+        *,
+        parent: Any = None,
+        covers: bool = False,
     ) -> ModelCall | None:
         """Open the span of a call; None while the SDK is off or where a caller records it already.
 
@@ -79,11 +92,19 @@ class ModelCall:
             model: the model asked.
             provider: the GenAI conventions' name of the provider.
             attributes: request attributes that are no content; None values are left out.
+            parent: OpenTelemetry context of the parent; the current one by default.
+            covers: whether this is a framework's span of the call: its provider's client, called
+                within, makes no span of its own but writes what it knows on this one.
         """
         recorder = STATE.recorder
-        if recorder is None or suppressed():
+        cover = suppressed() or _started_before(model)
+        if recorder is None or cover is True:
             return None
         try:
+            if isinstance(cover, ModelCall):
+                return cover.join(model, provider, attributes)
+            from opentelemetry.context import set_value
+
             from fidelity_otel.sdk.spec import Spec
 
             if (theirs := recorder.foreign(library)) is not None:
@@ -94,7 +115,10 @@ class ModelCall:
                 **attributes,
             }
             spec = Spec.of(model, operation, named=False, attributes=fixed)
-            made = cls(recorder.open(spec))
+            opened = recorder.open(spec, parent=parent)
+            made = cls(opened)
+            if covers:
+                opened.context = set_value(SUPPRESS, made, opened.context)
             open_calls.add(made)
         except Exception as error:  # noqa: BLE001
             guard.trip("model call", error)
@@ -117,11 +141,48 @@ class ModelCall:
             guard.trip("model call", error)
             return None
 
+    def join(self, model: str, provider: str, attributes: Mapping[str, Any]) -> ModelCall:
+        """A client's call within this framework's: what it says is written on this span."""
+        made = ModelCall(self._call.beside())
+        made._cover = self
+        self.name(model)
+        for key, value in {sc.GEN_AI_PROVIDER_NAME: provider, **attributes}.items():
+            self.recording.put(key, value)
+        return made
+
+    def asks(self, model: str) -> bool:
+        """Whether it is a call of this model."""
+        return bool(self._call.spec.attributes.get(sc.GEN_AI_REQUEST_MODEL) == model)
+
+    def name(self, model: str) -> None:
+        """The model asked, where that was not known when the span was opened."""
+        spec = self._call.spec
+        known = "name" in self._within or spec.attributes.get(sc.GEN_AI_REQUEST_MODEL)
+        if model and not known and not self._foreign:
+            self._within.add("name")
+            self.recording.put(sc.GEN_AI_REQUEST_MODEL, model)
+            self.recording.span.update_name(f"{spec.operation} {model}")
+
     @property
     def recording(self) -> Recording:
         """The span, to write on."""
         recording: Recording = self._call.recording
         return recording
+
+    @property
+    def context(self) -> Any:
+        """The OpenTelemetry context in which its children belong."""
+        return self._call.context
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks have come."""
+        return self._chunks
+
+    @property
+    def ended(self) -> bool:
+        """Whether its span has ended."""
+        return self._done
 
     @property
     def wants_content(self) -> bool:
@@ -147,6 +208,9 @@ class ModelCall:
         self, *, status: int | None, error_type: str | None, delay: float | None
     ) -> None:
         """One attempt failed and the client will try again after `delay` seconds."""
+        if self._cover is not None:
+            self._cover.attempt_failed(status=status, error_type=error_type, delay=delay)
+            return
         self._failures += 1
         self.recording.event(
             sc.FIDELITY_ATTEMPT_EVENT,
@@ -160,6 +224,8 @@ class ModelCall:
 
     def input(self, messages: Any, tools: Any = None, system: Any = None) -> None:
         """The messages, tool definitions and system instructions that were sent."""
+        if self._said("input"):
+            return
         if messages:
             self.recording.put_json(sc.GEN_AI_INPUT_MESSAGES, messages)
         if system:
@@ -184,7 +250,7 @@ class ModelCall:
         usage: Usage | None = None,
     ) -> None:
         """What came back. `usage` None stands for a provider that did not say."""
-        if self._foreign:
+        if self._foreign or self._said("output"):
             return
         put = self.recording.put
         reasons = [_FINISH.get(reason, reason) for reason in finish_reasons if reason]
@@ -203,15 +269,43 @@ class ModelCall:
                 if isinstance(tokens, int):
                     put(f"gen_ai.usage.{name}", tokens)
 
+    @property
+    def _around(self) -> bool:
+        """Whether it writes on a framework's own span, which is around the client's call."""
+        return bool(self._foreign and self._call.spec.client)
+
+    def _said(self, what: str) -> bool:
+        """Whether a client's call within has said it: it knows best."""
+        if self._cover is not None:
+            self._cover._within.add(what)  # noqa: SLF001
+        return what in self._within
+
+    def _stream_within(self, stream: bool, complete: bool, chunks: int) -> None:
+        """The client's call has ended: how its stream went, where the framework does not tell."""
+        if stream and not self._chunks and not self._done:
+            self._within.add("stream")
+            self.recording.put(sc.FIDELITY_STREAM_CHUNKS, chunks)
+            self.recording.put(sc.FIDELITY_STREAM_COMPLETE, complete)
+            if not complete:
+                self.recording.lose("partial_stream")
+
     def fail(self, error: BaseException) -> None:
         """The call failed for good."""
+        from fidelity_otel.sdk.describe import type_name
         from fidelity_otel.sdk.recording import is_cancellation
 
         self._failed = True
+        if self._cover is not None:  # what became of it is the framework's to say
+            self._cover.error_within = error
+            return
         if not self._foreign and not self._adopted:
             self.recording.fail(error)
         elif is_cancellation(error):
+            if self._around:
+                self.recording.fail(error)
             self.recording.put(sc.FIDELITY_CANCELLED, True)
+        elif self._around:
+            self.recording.put(sc.ERROR_TYPE, type_name(error))
 
     def end(self, *, stream: bool = False, complete: bool = True) -> None:
         """End the span; a second time does nothing.
@@ -223,6 +317,9 @@ class ModelCall:
         if self._done:
             return
         self._done = True
+        if self._cover is not None:
+            self._cover._stream_within(stream, complete, self._chunks)  # noqa: SLF001
+            return
         open_calls.discard(self)
         recording = self.recording
         attempts = self._failures + 1
@@ -233,26 +330,37 @@ class ModelCall:
         if self._failed or recording.failed:
             state = "abandoned"
         recording.put(sc.FIDELITY_RECOVERY, state)
-        if self._foreign:  # the rest is theirs to say
+        if self._foreign and not self._around:  # the rest is theirs to say
             return
-        if stream:
+        if stream and "stream" not in self._within:
             recording.put(sc.FIDELITY_STREAM_CHUNKS, self._chunks)
             recording.put(sc.FIDELITY_STREAM_COMPLETE, complete)
             if not complete:
                 recording.lose("partial_stream")
-        if self._adopted:
+        if self._adopted or self._foreign:
             recording.stamp()
         else:
             recording.end()
 
 
-def suppressed() -> bool:
-    """Whether a framework's integration records the provider's calls already."""
+def suppressed() -> ModelCall | bool:
+    """Whether a framework's integration records the provider's calls already: its open call."""
     from opentelemetry import context
 
-    return bool(
-        context.get_value(SUPPRESS) or context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    )
+    cover = context.get_value(SUPPRESS)
+    if isinstance(cover, ModelCall):
+        return cover if not cover.ended else False
+    key = context._SUPPRESS_INSTRUMENTATION_KEY  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return bool(cover or context.get_value(key))
+
+
+def _started_before(model: str) -> ModelCall | bool:
+    """A framework's call of this model whose stream is only now asked for; once."""
+    pending = PENDING.get()
+    if pending is None:
+        return False
+    PENDING.set(None)
+    return pending if not pending.ended and pending.asks(model) else False
 
 
 SUPPRESS: Final = "fidelity-suppress-model-calls"

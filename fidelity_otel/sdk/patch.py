@@ -7,17 +7,21 @@ import importlib.util
 import inspect
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final
 
 from fidelity_otel.errors import NotEnabled
 from fidelity_otel.sdk import guard
 
-__all__ = ["Integration", "Patches", "Wrapper"]
+__all__ = ["Install", "Integration", "Patches", "Wrapper"]
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 """Called instead of the patched function with (original, instance, args, kwargs)."""
+
+
+Install = Callable[["Patches", ModuleType], None]
+"""Puts an integration's patches into a loaded module."""
 
 
 class Patches:
@@ -26,6 +30,7 @@ class Patches:
     def __init__(self, name: str) -> None:
         self._name = name
         self._undo: list[tuple[Any, str, Any, Any]] = []
+        self._more: list[Callable[[], object]] = []
 
     def wrap(self, owner: Any, attribute: str, wrapper: Wrapper) -> bool:
         """Put a wrapper before a function of a class or module.
@@ -51,12 +56,18 @@ class Patches:
         self._undo.append((owner, attribute, original, made))
         return True
 
+    def on_undo(self, work: Callable[[], object]) -> None:
+        """What else to take back when the integration is turned off: hooks, handlers."""
+        self._more.append(work)
+
     def undo(self) -> None:
         """Put everything back; what others wrapped since stays, around our inactive wrapper."""
         for owner, attribute, original, made in reversed(self._undo):
             if inspect.getattr_static(owner, attribute, None) is made:
                 setattr(owner, attribute, original)
         self._undo.clear()
+        while self._more:
+            self._more.pop()()
 
 
 class Integration:
@@ -69,28 +80,29 @@ class Integration:
         module: the module to wait for; the library itself by default.
         distribution: what to `pip install`; the library's name by default.
         minimum: oldest release that is supported, as (major, minor).
+        more: further modules to wait for, each with what puts its patches in.
     """
 
     def __init__(
         self,
         name: str,
         library: str,
-        install: Callable[[Patches, ModuleType], None],
+        install: Install,
         *,
         module: str = "",
         distribution: str = "",
         minimum: tuple[int, int] = (0, 0),
+        more: Mapping[str, Install] | None = None,
     ) -> None:
         self.name = name
         self.library = library
         self.active = False
-        self._install = install
-        self._module: Final = module or library
+        self._installs: Final = {module or library: install, **(more or {})}
         self._distribution: Final = distribution or library
         self._minimum = minimum
         self._patches = Patches(name)
         self._lock = threading.Lock()
-        self._hooked = False
+        self._hooked: set[str] = set()
 
     def instrument(self) -> None:
         """Turn it on; a second time does nothing.
@@ -103,13 +115,14 @@ class Integration:
                 return
             self._check()
             self.active = True
-            if self._module in sys.modules:
-                self._patch(sys.modules[self._module])
-            elif not self._hooked:
-                import wrapt
+            for name, install in self._installs.items():
+                if name in sys.modules:
+                    self._patch(install, sys.modules[name])
+                elif name not in self._hooked:
+                    import wrapt
 
-                self._hooked = True
-                wrapt.register_post_import_hook(self._imported, self._module)
+                    self._hooked.add(name)
+                    wrapt.register_post_import_hook(self._imported, name)
 
     def uninstrument(self) -> None:
         """Turn it off and put the original objects back."""
@@ -121,13 +134,13 @@ class Integration:
         try:
             with self._lock:
                 if self.active:
-                    self._patch(module)
+                    self._patch(self._installs[module.__name__], module)
         except Exception as error:  # noqa: BLE001 - a raising hook would fail the user's import
             guard.trip(f"instrument {self.name}", error)
 
-    def _patch(self, module: ModuleType) -> None:
+    def _patch(self, install: Install, module: ModuleType) -> None:
         try:
-            self._install(self._patches, module)
+            install(self._patches, module)
         except Exception as error:  # noqa: BLE001
             self._patches.undo()
             self.active = False

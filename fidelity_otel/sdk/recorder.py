@@ -29,7 +29,7 @@ from fidelity_otel.sdk.pipeline import Pipeline
 from fidelity_otel.sdk.private import SCOPE, Privacy
 from fidelity_otel.sdk.recording import Recording
 from fidelity_otel.sdk.reference import Handle
-from fidelity_otel.sdk.spec import Spec
+from fidelity_otel.sdk.spec import CLIENT_OPERATIONS, Spec
 
 __all__ = ["Call", "Recorder", "detach"]
 
@@ -37,6 +37,8 @@ __all__ = ["Call", "Recorder", "detach"]
 _RUNTIME: Final = otel._RUNTIME_CONTEXT  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 _current, _attach, _detach = _RUNTIME.get_current, _RUNTIME.attach, _RUNTIME.detach
 _FOREIGN: Final = Spec(name="")
+_AROUND: Final = Spec(name="", client=True)
+_FRAMEWORKS: Final = {"pydantic-ai"}  # their own span of a model's call is around its client's
 _SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 
 
@@ -53,13 +55,17 @@ def detach(token: Token[Context] | None) -> None:
 class Call:
     """One call of something observed: an open span that is current while the call runs."""
 
-    __slots__ = ("_spec", "_token", "context", "recording")
+    __slots__ = ("_token", "context", "recording", "spec")
 
     def __init__(self, recording: Recording, spec: Spec, context: Context) -> None:
         self.recording = recording
-        self._spec = spec
+        self.spec = spec
         self.context = context
         self._token: Token[Context] | None = None
+
+    def beside(self) -> Call:
+        """The same span, for another stretch of code to write on; what is current stays."""
+        return Call(self.recording, self.spec, _current())
 
     def enter(self) -> None:
         """Make the span current; does not raise."""
@@ -87,8 +93,8 @@ class Call:
     def finish(self, value: Any) -> None:
         """Write the output and end, without touching what is current."""
         recording = self.recording
-        if recording.capture and self._spec.capture_output is not False:
-            recording.put_output(self._spec.operation, self._spec.output_key, value)
+        if recording.capture and self.spec.capture_output is not False:
+            recording.put_output(self.spec.operation, self.spec.output_key, value)
         recording.end()
 
     def raised(self, error: BaseException) -> None:
@@ -182,9 +188,11 @@ class Recorder:
         drop_in = held.get("langfuse.observation.type") == "generation" and scope.startswith(
             "langfuse"
         )
-        if library not in scope.lower() and not drop_in:
+        framework = scope in _FRAMEWORKS and held.get(sc.GEN_AI_OPERATION_NAME) in CLIENT_OPERATIONS
+        if library not in scope.lower() and not drop_in and not framework:
             return None
-        return Call(Recording(self, span, False, foreign=True), _FOREIGN, _current())
+        spec = _AROUND if framework else _FOREIGN
+        return Call(Recording(self, span, False, foreign=True), spec, _current())
 
     def adopt(self, span: Span) -> Call:
         """Another library's open span, to add content to."""

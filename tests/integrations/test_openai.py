@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
@@ -15,57 +14,14 @@ import pytest
 from openai import _base_client, _legacy_response, _response, _streaming
 from openai.types.chat import ChatCompletion
 
-from fidelity_otel.conformance import QUESTION, TEXT, TOOL_CALLS, Conformance
+from fidelity_otel.conformance import QUESTION, TEXT, Conformance
+from fidelity_otel.conformance.chat_wire import TOOLS, ChatWire, completion
 from fidelity_otel.loopback import Loopback, Reply
 from fidelity_otel.testing import Recorded
 from fidelity_otel_integrations import openai as integration
 
-USAGE = {
-    "prompt_tokens": 11,
-    "completion_tokens": 7,
-    "total_tokens": 18,
-    "prompt_tokens_details": {"cached_tokens": 3},
-    "completion_tokens_details": {"reasoning_tokens": 0},
-}
-TOOLS = [
-    {
-        "type": "function",
-        "function": {"name": name, "description": name, "parameters": {"type": "object"}},
-    }
-    for name in ("order", "refund")
-]
 
-
-def completion(message: dict[str, Any], finish: str) -> dict[str, Any]:
-    return {
-        "id": "resp-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "small-model-2026",
-        "choices": [
-            {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
-        ],
-        "usage": USAGE,
-    }
-
-
-def event(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
-    chunk = {
-        "id": "resp-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "small-model-2026",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        **more,
-    }
-    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
-
-
-def fragment(index: int, **fields: Any) -> dict[str, Any]:
-    return {"tool_calls": [{"index": index, **fields}]}
-
-
-class TestOpenAI(Conformance):
+class TestOpenAI(ChatWire, Conformance):
     integration = integration
     provider = "openai"
 
@@ -89,50 +45,6 @@ class TestOpenAI(Conformance):
 
     async def acall(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
         return await client.chat.completions.create(**self.arguments(stream=stream, tools=tools))
-
-    def reply(self, *, finish: str = "stop") -> Reply:
-        return Reply(completion({"content": "".join(TEXT)}, finish))
-
-    def tools_reply(self) -> Reply:
-        calls = [
-            {
-                "id": c["id"],
-                "type": "function",
-                "function": {"name": c["name"], "arguments": json.dumps(c["arguments"])},
-            }
-            for c in TOOL_CALLS
-        ]
-        return Reply(completion({"content": None, "tool_calls": calls}, "tool_calls"))
-
-    def stream_reply(self, *, usage: bool = True, hold: threading.Event | None = None) -> Reply:
-        chunks = [event({"role": "assistant", "content": TEXT[0]})]
-        chunks += [event({"content": text}) for text in TEXT[1:]]
-        chunks.append(event({}, "stop"))
-        if usage:
-            chunks.append(event({}, choices=[], usage=USAGE))
-        return Reply(chunks=[*chunks, b"data: [DONE]\n\n"], hold=hold)
-
-    def tools_stream_reply(self) -> Reply:
-        texts = [json.dumps(c["arguments"]) for c in TOOL_CALLS]
-        chunks = [
-            event(
-                {
-                    "role": "assistant",
-                    **fragment(
-                        i,
-                        id=c["id"],
-                        type="function",
-                        function={"name": c["name"], "arguments": ""},
-                    ),
-                }
-            )
-            for i, c in enumerate(TOOL_CALLS)
-        ]
-        for at in range(0, max(map(len, texts)), 4):
-            for i, text in enumerate(texts):
-                if piece := text[at : at + 4]:
-                    chunks.append(event(fragment(i, function={"arguments": piece})))
-        return Reply(chunks=[*chunks, event({}, "tool_calls"), b"data: [DONE]\n\n"])
 
     def patched(self) -> dict[str, Any]:
         return {
