@@ -148,7 +148,8 @@ def _callbacks(patches: Patches, _module: ModuleType) -> None:
 
     handler = type("FidelityHandler", (Handler, BaseCallbackHandler), {})()
     hook = (ContextVar("fidelity_langchain_handler", default=handler), True, None, None)
-    hooks = context._configure_hooks  # noqa: SLF001 - what its public function appends to
+    # What its public function appends to, which cannot take back.
+    hooks: Any = context._configure_hooks  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     hooks.append(hook)
     patches.on_undo(lambda: hooks.remove(hook))
     patches.on_undo(RUNS.stop_all)
