@@ -24,6 +24,7 @@ BUILTIN: Final[dict[str, str]] = {
     "bedrock": "fidelity_otel_integrations.bedrock",
     "cohere": "fidelity_otel_integrations.cohere",
     "google_genai": "fidelity_otel_integrations.google_genai",
+    "litellm": "fidelity_otel_integrations.litellm",
     "mistralai": "fidelity_otel_integrations.mistralai",
     "ollama": "fidelity_otel_integrations.ollama",
     "openai": "fidelity_otel_integrations.openai",
