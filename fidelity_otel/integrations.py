@@ -21,8 +21,11 @@ __all__ = ["BUILTIN", "instrument", "names", "turn_on", "uninstrument"]
 
 BUILTIN: Final[dict[str, str]] = {
     "anthropic": "fidelity_otel_integrations.anthropic",
+    "bedrock": "fidelity_otel_integrations.bedrock",
+    "cohere": "fidelity_otel_integrations.cohere",
     "google_genai": "fidelity_otel_integrations.google_genai",
     "langchain": "fidelity_otel_integrations.langchain",
+    "litellm": "fidelity_otel_integrations.litellm",
     "llama_index": "fidelity_otel_integrations.llama_index",
     "mcp": "fidelity_otel_integrations.mcp",
     "mistralai": "fidelity_otel_integrations.mistralai",

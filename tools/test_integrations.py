@@ -141,7 +141,7 @@ def run(case: Case, python: Path) -> Outcome:
         text=True,
         check=False,
         cwd=ROOT,
-        env={**os.environ, "CI": "true", "PYTHONPATH": ""},
+        env={**os.environ, "CI": "true", "PYTHONPATH": "", "FIDELITY_INTEGRATION": case.name},
     )
     lines = ran.stdout.strip().splitlines() or ran.stderr.strip().splitlines() or ["said nothing"]
     if ran.returncode:

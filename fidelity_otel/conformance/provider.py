@@ -25,6 +25,8 @@ class Provider:
     """Everything without a body here is for the subclass to say."""
 
     integration: ClassVar[ModuleType]
+    beneath: ClassVar[tuple[ModuleType, ...]] = ()
+    """Integrations of the clients that it calls underneath: on too, and never seen."""
     provider: ClassVar[str]
     model: ClassVar[str] = "small-model"
     operation: ClassVar[str] = "chat"
@@ -35,8 +37,12 @@ class Provider:
     """Whether the client tries again by itself."""
     usage_when_streaming: ClassVar[bool] = True
     """Whether `stream_reply` can hold usage."""
+    asynchronous: ClassVar[bool] = True
+    """Whether there is an async client."""
     says_id: ClassVar[bool] = True
     """Whether responses have an id."""
+    says_model: ClassVar[bool] = True
+    """Whether responses say which model answered."""
     says_cached: ClassVar[bool] = True
     """Whether responses say how many tokens came from a cache."""
     tool_call_ids: ClassVar[bool] = True
@@ -136,6 +142,8 @@ class Provider:
 
     def async_client(self, url: str) -> Any:
         """An async client, closed after the test."""
+        if not self.asynchronous:
+            pytest.skip("there is no async client of this library here")
         self._async_clients.append(self.make_async_client(url))
         return self._async_clients[-1]
 
@@ -152,8 +160,10 @@ class Provider:
         del originals
         monkeypatch.setenv("FIDELITY_STRICT", "1")
         with record() as recorded:
-            self.integration.instrument()
+            for one in (self.integration, *self.beneath):
+                one.instrument()
             try:
                 yield recorded
             finally:
-                self.integration.uninstrument()
+                for one in (self.integration, *self.beneath):
+                    one.uninstrument()

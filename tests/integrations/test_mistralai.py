@@ -95,6 +95,9 @@ class TestMistral(Conformance):
         ask = client.chat.stream_async if stream else client.chat.complete_async
         return await ask(**self.arguments(tools=tools))
 
+    def close(self, stream: Any) -> None:
+        stream.__exit__(None, None, None)  # all that the first releases have
+
     async def aclose(self, stream: Any) -> None:
         await stream.__aexit__(None, None, None)
 

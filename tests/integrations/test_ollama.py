@@ -158,6 +158,8 @@ class TestOllama(Conformance):
         assert tool["parts"][0]["response"] == "no"
 
     def test_thinking_is_reasoning(self, server: Loopback, recorded: Recorded) -> None:
+        if "thinking" not in ollama.Message.model_fields:
+            pytest.skip("this release knows no thinking")
         server.answer(Reply(chat({"content": "yes", "thinking": "well"}, **ended("stop"))))
         self.call(self.client(server.url))
         (answer,) = recorded.one(self.span_name).value("gen_ai.output.messages")
