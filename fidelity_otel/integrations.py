@@ -25,6 +25,7 @@ BUILTIN: Final[dict[str, str]] = {
     "cohere": "fidelity_otel_integrations.cohere",
     "google_genai": "fidelity_otel_integrations.google_genai",
     "langchain": "fidelity_otel_integrations.langchain",
+    "litellm": "fidelity_otel_integrations.litellm",
     "llama_index": "fidelity_otel_integrations.llama_index",
     "mcp": "fidelity_otel_integrations.mcp",
     "mistralai": "fidelity_otel_integrations.mistralai",

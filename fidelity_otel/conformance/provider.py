@@ -25,6 +25,8 @@ class Provider:
     """Everything without a body here is for the subclass to say."""
 
     integration: ClassVar[ModuleType]
+    beneath: ClassVar[tuple[ModuleType, ...]] = ()
+    """Integrations of the clients that it calls underneath: on too, and never seen."""
     provider: ClassVar[str]
     model: ClassVar[str] = "small-model"
     operation: ClassVar[str] = "chat"
@@ -158,8 +160,10 @@ class Provider:
         del originals
         monkeypatch.setenv("FIDELITY_STRICT", "1")
         with record() as recorded:
-            self.integration.instrument()
+            for one in (self.integration, *self.beneath):
+                one.instrument()
             try:
                 yield recorded
             finally:
-                self.integration.uninstrument()
+                for one in (self.integration, *self.beneath):
+                    one.uninstrument()

@@ -98,16 +98,20 @@ def blob(data: str, modality: str, mime_type: str) -> dict[str, Any]:
 
 def tool_call(call: Any) -> dict[str, Any]:
     """A tool call that a model asked for; arguments stay text where they are not valid JSON."""
-    fields: Any = call if isinstance(call, Mapping) else getattr(call, "__dict__", {})
-    function = fields.get("function") or fields.get("custom") or fields
-    inner: Any = function if isinstance(function, Mapping) else getattr(function, "__dict__", {})
-    arguments = inner.get("arguments", inner.get("input"))
+    inner = _field(call, "function") or _field(call, "custom") or call
+    arguments = _field(inner, "arguments")
+    if arguments is None:
+        arguments = _field(inner, "input")
     if isinstance(arguments, str):
         with contextlib.suppress(ValueError):
             arguments = json.loads(arguments)
     return {
         "type": "tool_call",
-        "id": fields.get("id"),
-        "name": inner.get("name"),
+        "id": _field(call, "id"),
+        "name": _field(inner, "name"),
         "arguments": arguments,
     }
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

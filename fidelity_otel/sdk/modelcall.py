@@ -143,7 +143,11 @@ class ModelCall:
 
     def join(self, model: str, provider: str, attributes: Mapping[str, Any]) -> ModelCall:
         """A client's call within this framework's: what it says is written on this span."""
-        made = ModelCall(self._call.beside())
+        from opentelemetry.context import set_value
+
+        call = self._call.beside()
+        call.context = set_value(SUPPRESS, self, call.context)
+        made = ModelCall(call)
         made._cover = self
         self.name(model)
         for key, value in {sc.GEN_AI_PROVIDER_NAME: provider, **attributes}.items():
@@ -196,6 +200,8 @@ class ModelCall:
 
     def __exit__(self, *_: object) -> None:
         token, self._token = self._token, None
+        if token is None:
+            return
         try:
             CURRENT_CALL.reset(token)
         except ValueError:  # left in another context than it was entered in

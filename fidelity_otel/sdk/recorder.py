@@ -64,8 +64,9 @@ class Call:
         self._token: Token[Context] | None = None
 
     def beside(self) -> Call:
-        """The same span, for another stretch of code to write on; what is current stays."""
-        return Call(self.recording, self.spec, _current())
+        """The same span, for another stretch of code, which need not run within this one."""
+        context = Context({**_current(), _SPAN_KEY: self.recording.span})
+        return Call(self.recording, self.spec, context)
 
     def enter(self) -> None:
         """Make the span current; does not raise."""

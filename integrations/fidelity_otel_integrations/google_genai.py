@@ -1,4 +1,4 @@
-"""google-genai ≥ 1.30: generate_content, chats, embed_content; sync, async, streams; its retries.
+"""google-genai ≥ 1.40: generate_content, chats, embed_content; sync, async, streams; its retries.
 
 Each request is a span, so that automatic function calling shows every turn. Gemini API and Vertex.
 """
@@ -51,7 +51,7 @@ _INTEGRATION: Final = Integration(
     _install,
     module="google.genai._api_client",
     distribution="google-genai",
-    minimum=(1, 30),
+    minimum=(1, 40),
 )
 _METHODS.active = lambda: _INTEGRATION.active
 instrument = _INTEGRATION.instrument

@@ -92,8 +92,10 @@ def tools(settings: Mapping[str, Any]) -> Any:
     return settings.get("tools") or settings.get("functions")
 
 
-def write_output(call: ModelCall, result: Any) -> None:
+def write_output(call: ModelCall | None, result: Any) -> None:
     """What a model's `LLMResult` says: the generations of the one prompt of this run."""
+    if call is None:
+        return
     held = [g for batch in getattr(result, "generations", None) or () for g in batch]
     whole: Mapping[str, Any] = getattr(result, "llm_output", None) or {}
     answers = [getattr(g, "message", None) for g in held]

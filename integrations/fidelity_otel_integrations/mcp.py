@@ -1,4 +1,4 @@
-"""mcp ≥ 1.8: tool calls of client sessions, with arguments and results; the trace goes along.
+"""mcp ≥ 1.12: tool calls of client sessions, with arguments and results; the trace goes along.
 
 From 2 on the library traces its requests itself: then a tool call's request has one span, which
 holds what either knows. Earlier releases send the trace context from here. Within a framework's
@@ -7,6 +7,7 @@ span of the same tool no second one is made.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -131,13 +132,12 @@ async def _send_request(
 
 
 def _carry(params: Any) -> None:
-    from mcp.types import RequestParams
-
+    types: Any = importlib.import_module("mcp.types")
     from fidelity_otel.sdk.context import headers
 
     if params is not None and "meta" in type(params).model_fields:
         held = params.meta.model_dump(exclude_none=True) if params.meta is not None else {}
-        params.meta = RequestParams.Meta(**{**headers(), **held})
+        params.meta = types.RequestParams.Meta(**{**headers(), **held})
 
 
 def _install(patches: Patches, module: ModuleType) -> None:
@@ -158,7 +158,7 @@ _INTEGRATION: Final = Integration(
     LIBRARY,
     _install,
     module="mcp.client.session",
-    minimum=(1, 8),
+    minimum=(1, 12),
     more={"mcp.shared.jsonrpc_dispatcher": _new, "mcp.shared.session": _old},
 )
 instrument = _INTEGRATION.instrument

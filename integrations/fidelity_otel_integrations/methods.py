@@ -6,16 +6,19 @@ import inspect
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from opentelemetry import context
+
 from fidelity_otel import semconv as sc
 from fidelity_otel.sdk import guard
 from fidelity_otel.sdk.describe import type_name
-from fidelity_otel.sdk.modelcall import CURRENT_CALL, ModelCall
+from fidelity_otel.sdk.modelcall import CURRENT_CALL, SUPPRESS, ModelCall
 from fidelity_otel.sdk.patch import Wrapper
+from fidelity_otel.sdk.recorder import detach
 from fidelity_otel.sdk.watch import StreamWatch, watch_async, watch_sync
 
 __all__ = ["Asked", "Follow", "Methods", "argument", "follow_generator"]
@@ -100,10 +103,14 @@ class Methods:
     Args:
         library: its name.
         follow: how its streams are followed.
+        covers: whether it calls other clients underneath, whose calls are then not recorded again.
     """
 
-    def __init__(self, library: str, follow: Follow = follow_generator) -> None:
+    def __init__(
+        self, library: str, follow: Follow = follow_generator, *, covers: bool = False
+    ) -> None:
         self.active: Callable[[], bool] = lambda: True
+        self._alone = _covering if covers else nullcontext
         self._library = library
         self._follow = follow
         # A failed attempt is one that another one follows: it waits here until that is known.
@@ -122,7 +129,7 @@ class Methods:
                 return wrapped(*args, **kwargs)
             call, form = opened
             try:
-                with call:
+                with call, self._alone():
                     response = wrapped(*args, **kwargs)
             except BaseException as error:
                 call.fail(error)
@@ -143,7 +150,7 @@ class Methods:
                 return await wrapped(*args, **kwargs)
             call, form = opened
             try:
-                with call:
+                with call, self._alone():
                     response = await wrapped(*args, **kwargs)
             except BaseException as error:
                 call.fail(error)
@@ -220,6 +227,11 @@ class Methods:
         self._fell(call, response)
         return response
 
+    def fell(self, error: BaseException) -> None:
+        """An attempt failed that was not made through `attempt`."""
+        if (call := CURRENT_CALL.get()) is not None:
+            self._fell(call, error)
+
     async def attempt_async(
         self, wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
@@ -253,6 +265,16 @@ class Methods:
         )
         if error or (status or 0) >= _FIRST_ERROR:
             self._fallen[call] = (status, type_name(result) if error else None, time.monotonic())
+
+
+@contextmanager
+def _covering() -> Generator[None, None, None]:
+    """Calls of other clients in here are part of this one."""
+    token = context.attach(context.set_value(SUPPRESS, True))
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 _PORTS: Final = {"https": 443, "http": 80}

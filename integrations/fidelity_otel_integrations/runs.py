@@ -35,7 +35,7 @@ PROVIDERS: Final = {
 class Run:
     """One open run: a model's (`model` is set), or anything else that a plain span describes."""
 
-    __slots__ = ("call", "children", "key", "model", "name", "parent", "troubled")
+    __slots__ = ("call", "children", "key", "last", "model", "name", "parent", "troubled")
 
     def __init__(
         self, key: Hashable, parent: Run | None, call: Call | ModelCall, name: str
@@ -46,6 +46,7 @@ class Run:
         self.call = call
         self.model = call if isinstance(call, ModelCall) else None
         self.children: set[Hashable] = set()
+        self.last: Any = None  # the last chunk of a stream, where each holds all that came
         self.troubled = False  # whether a run within it failed
 
     @property

@@ -9,27 +9,31 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
-from langchain_core.documents import Document
-from langchain_core.language_models import FakeListChatModel, FakeListLLM, chat_models
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableLambda, config
-from langchain_core.tools import BaseTool, ToolException, tool
-from langchain_core.tracers import context
-from langchain_openai import ChatOpenAI
-from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import interrupt
 
 import fidelity_otel as fidelity
-from fidelity_otel.conformance import QUESTION, SECRET, TEXT
+from fidelity_otel.conformance import QUESTION, SECRET, TEXT, library
 from fidelity_otel.conformance.chat_wire import TOOLS
 from fidelity_otel.conformance.framework import Framework
 from fidelity_otel.loopback import Loopback
 from fidelity_otel.testing import Recorded, assert_trace, record
 from fidelity_otel_integrations import langchain as integration
 from fidelity_otel_integrations import langchain_format
+
+library("langchain_core", "langchain-core")
+library("langchain_openai", "langchain-openai")
+library("langgraph.graph", "langgraph")
+from langchain_core.callbacks import CallbackManagerForRetrieverRun  # noqa: E402
+from langchain_core.documents import Document  # noqa: E402
+from langchain_core.language_models import FakeListChatModel, FakeListLLM, chat_models  # noqa: E402
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage  # noqa: E402
+from langchain_core.prompts import ChatPromptTemplate  # noqa: E402
+from langchain_core.retrievers import BaseRetriever  # noqa: E402
+from langchain_core.runnables import RunnableLambda, config  # noqa: E402
+from langchain_core.tools import BaseTool, ToolException, tool  # noqa: E402
+from langchain_core.tracers import context  # noqa: E402
+from langchain_openai import ChatOpenAI  # noqa: E402
+from langgraph.graph import END, START, MessagesState, StateGraph  # noqa: E402
+from langgraph.types import interrupt  # noqa: E402
 
 
 class TestLangChain(Framework):

@@ -12,6 +12,7 @@ import openai
 import pydantic
 import pytest
 from openai import _base_client, _legacy_response, _response, _streaming
+from openai.resources.chat.completions import Completions
 from openai.types.chat import ChatCompletion
 
 from fidelity_otel.conformance import QUESTION, TEXT, Conformance
@@ -19,6 +20,11 @@ from fidelity_otel.conformance.chat_wire import TOOLS, ChatWire, completion
 from fidelity_otel.loopback import Loopback, Reply
 from fidelity_otel.testing import Recorded
 from fidelity_otel_integrations import openai as integration
+
+helpers = pytest.mark.skipif(
+    not hasattr(Completions, "stream"),
+    reason="in this release `parse` and `stream` are beta, as other methods",
+)
 
 
 class TestOpenAI(ChatWire, Conformance):
@@ -75,6 +81,7 @@ class TestOpenAI(ChatWire, Conformance):
             assert next(stream).choices[0].delta.content == TEXT[0]
             assert [c.choices[0].delta.content for c in stream if c.choices][:2] == TEXT[1:]
 
+    @helpers
     async def test_stream_helper(self, server: Loopback, recorded: Recorded) -> None:
         """`chat.completions.stream(...)`, the manager with typed events."""
         server.answer(self.stream_reply())
@@ -90,6 +97,7 @@ class TestOpenAI(ChatWire, Conformance):
             self.check(span)
         assert len(recorded.names) == 2
 
+    @helpers
     def test_parse(self, server: Loopback, recorded: Recorded) -> None:
         """Traceloop misses parse."""
 
@@ -161,7 +169,9 @@ class TestOpenAI(ChatWire, Conformance):
         self, server: Loopback, recorded: Recorded, caplog: pytest.LogCaptureFixture
     ) -> None:
         """otel-python-contrib#3926: "Invalid type NotGiven for attribute"."""
-        from openai import NOT_GIVEN, omit
+        from openai import NOT_GIVEN
+
+        omit = getattr(openai, "omit", NOT_GIVEN)  # newer releases have two placeholders
 
         server.answer(self.reply())
         self.client(server.url).chat.completions.create(
@@ -248,7 +258,7 @@ def test_absent_library() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     first, second = ran.stdout.splitlines()
     assert "pip install openai" in first
-    assert "openai" not in second
+    assert "'openai'" not in second
 
 
 def test_instrumenting_before_the_import_costs_no_import() -> None:

@@ -80,13 +80,13 @@ class TestChatCompletions(Framework):
 
 
 @agents.function_tool
-def order(id: int) -> str:
+def order(id: int) -> str:  # noqa: A002 - as the kit calls it
     """Look an order up."""
     return f"order {id}"
 
 
 @agents.function_tool
-def refund(id: int, sum: float) -> str:
+def refund(id: int, sum: float) -> str:  # noqa: A002 - as the kit calls it
     """Pay back."""
     raise RuntimeError("no money")
 
@@ -147,7 +147,7 @@ def model(client: Any) -> Any:
 
 async def test_an_agent_with_a_tool(server: Loopback, model: Any, recorded: Recorded) -> None:
     @agents.function_tool
-    def look(id: int) -> str:
+    def look(id: int) -> str:  # noqa: A002 - as the kit calls it
         """Look."""
         with fidelity.span("database"):
             return f"order {id} {SECRET}"
