@@ -121,11 +121,10 @@ class Streams(Calls):
         hold = threading.Event()
         server.answer(self.stream_reply(hold=hold))
         first = asyncio.Event()
+        client = self.async_client(server.url)
 
         async def consume() -> None:
-            stream: AsyncIterator[Any] = await self.acall(
-                self.async_client(server.url), stream=True
-            )
+            stream: AsyncIterator[Any] = await self.acall(client, stream=True)
             async for _ in stream:
                 first.set()
 

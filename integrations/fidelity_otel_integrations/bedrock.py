@@ -1,4 +1,4 @@
-"""botocore ≥ 1.37: Bedrock's converse and converse_stream; sync, async, streams; its retries.
+"""botocore ≥ 1.38: Bedrock's converse and converse_stream; sync, async, streams; its retries.
 
 That is what boto3, aiobotocore and aioboto3 are made of. The service does not say which model
 answered, except where a prompt router chose it.
@@ -128,9 +128,9 @@ def _install_async(patches: Patches, module: ModuleType) -> None:
 
 
 _SEATS: Final = [
-    Integration("bedrock", LIBRARY, _install, module="botocore.client", minimum=(1, 37)),
+    Integration("bedrock", LIBRARY, _install, module="botocore.client", minimum=(1, 38)),
     # Where there is no aiobotocore, nothing imports it, and this one has nothing to do.
-    Integration("bedrock", LIBRARY, _install_async, module="aiobotocore.client", minimum=(1, 37)),
+    Integration("bedrock", LIBRARY, _install_async, module="aiobotocore.client", minimum=(1, 38)),
 ]
 _METHODS.active = lambda: _SEATS[0].active
 

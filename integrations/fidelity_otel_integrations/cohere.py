@@ -1,4 +1,4 @@
-"""cohere ≥ 5.20: chat, chat_stream, embed, rerank of version 2; sync, async; its retries.
+"""cohere ≥ 5.16: chat, chat_stream, embed, rerank of version 2; sync, async; its retries.
 
 The service does not say which model answered.
 """
@@ -66,7 +66,7 @@ def _install(patches: Patches, module: ModuleType) -> None:
 
 
 _INTEGRATION: Final = Integration(
-    LIBRARY, LIBRARY, _install, module="cohere.v2.client", minimum=(5, 20)
+    LIBRARY, LIBRARY, _install, module="cohere.v2.client", minimum=(5, 16)
 )
 _METHODS.active = lambda: _INTEGRATION.active
 instrument = _INTEGRATION.instrument

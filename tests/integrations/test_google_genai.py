@@ -140,6 +140,9 @@ class TestGoogleGenAI(Conformance):
             """The order of this number."""
             return f"order {number}"
 
+        # Older releases read the annotations as they stand, here as text.
+        order.__annotations__ = {"number": int, "return": str}
+
         asked = {"functionCall": {"id": "call_1", "name": "order", "args": {"number": 7}}}
         server.answer(Reply(content([asked], "STOP")), self.reply())
         answer = self.client(server.url).models.generate_content(
