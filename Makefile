@@ -6,7 +6,7 @@ SOURCES := $(shell find fidelity_otel integrations -type f -not -name '*.pyc' 2>
 
 .DEFAULT_GOAL := help
 .PHONY: help install develop parts demo test lint typing test-slow test-kill lock docs screenshots \
-  record-dialects bench-demo-coverage bench-sdk bench-processor clean
+  record-dialects fuzz soak bench-demo-coverage bench-sdk bench-processor clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 24
@@ -59,6 +59,12 @@ record-dialects: install ## Record the fixtures of other instrumentations anew (
 
 test-kill: install ## kill -9 of the service under load, 1,000 rounds
 	FIDELITY_KILL_ROUNDS=1000 $(BIN)/pytest tests/kill --timeout 7200
+
+fuzz: install ## 10 M hostile bodies through the receivers (COUNT=…, SEED=…)
+	$(BIN)/python tests/fuzz/run.py --count $(or $(COUNT),10000000) --seed $(or $(SEED),1)
+
+soak: install ## An hour of steady load: memory flat, gauges back to zero (SECONDS=…, RATE=…)
+	$(BIN)/python benchmarks/processor/soak.py --seconds $(or $(SECONDS),3600) --rate $(or $(RATE),1000)
 
 bench-demo-coverage: install ## Does the demo's interval hold the truth, over 500 seeds
 	$(BIN)/python benchmarks/demo_coverage.py
