@@ -128,11 +128,13 @@ FIDELITY_SHADOW_ROLE: Final = "fidelity.shadow.role"  # incumbent | candidate
 FIDELITY_SHADOW_NAME: Final = "fidelity.shadow.candidate"
 FIDELITY_SHADOW_BLOCKED: Final = "fidelity.shadow.blocked"  # a tool that was not run
 
-# --- Ours: findings sent on as span events -------------------------------------------------------
+# --- Ours: findings sent on, as log events or as a span with events ------------------------------
+FIDELITY_FINDINGS_SPAN: Final = "fidelity.findings"
 FIDELITY_FINDING_EVENT: Final = "fidelity.finding"
 FIDELITY_FINDING_MODE: Final = "fidelity.finding.mode"
 FIDELITY_FINDING_STATE: Final = "fidelity.finding.state"
 FIDELITY_FINDING_EVIDENCE: Final = "fidelity.finding.evidence"
+FIDELITY_FINDING_SPAN_ID: Final = "fidelity.finding.span_id"
 
 # --- Ours: the test trace of `fidelity doctor`, which is never stored or counted -----------------
 FIDELITY_DOCTOR_SPAN: Final = "fidelity.doctor"
