@@ -62,6 +62,12 @@ test-integrations: install ## Every integration with the oldest and the newest r
 test-kill: install ## kill -9 of the service under load, 1,000 rounds
 	FIDELITY_KILL_ROUNDS=1000 $(BIN)/pytest tests/kill --timeout 7200
 
+fuzz: install ## 10 M hostile bodies through the receivers (COUNT=…, SEED=…)
+	$(BIN)/python tests/fuzz/run.py --count $(or $(COUNT),10000000) --seed $(or $(SEED),1)
+
+soak: install ## An hour of steady load: memory flat, gauges back to zero (SECONDS=…, RATE=…)
+	$(BIN)/python benchmarks/processor/soak.py --seconds $(or $(SECONDS),3600) --rate $(or $(RATE),1000)
+
 bench-demo-coverage: install ## Does the demo's interval hold the truth, over 500 seeds
 	$(BIN)/python benchmarks/demo_coverage.py
 

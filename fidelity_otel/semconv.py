@@ -132,11 +132,13 @@ SHADOW_KEYS: Final = {"incumbent": "shadow.incumbent", "candidate": "shadow.cand
 SHADOW_SEPARATOR: Final = "~"
 """Between the incumbent's workflow and the candidate's name, in the candidate's workflow."""
 
-# --- Ours: findings sent on as span events -------------------------------------------------------
+# --- Ours: findings sent on, as log events or as a span with events ------------------------------
+FIDELITY_FINDINGS_SPAN: Final = "fidelity.findings"
 FIDELITY_FINDING_EVENT: Final = "fidelity.finding"
 FIDELITY_FINDING_MODE: Final = "fidelity.finding.mode"
 FIDELITY_FINDING_STATE: Final = "fidelity.finding.state"
 FIDELITY_FINDING_EVIDENCE: Final = "fidelity.finding.evidence"
+FIDELITY_FINDING_SPAN_ID: Final = "fidelity.finding.span_id"
 
 # --- Ours: the test trace of `fidelity doctor`, which is never stored or counted -----------------
 FIDELITY_DOCTOR_SPAN: Final = "fidelity.doctor"

@@ -104,6 +104,26 @@ TABLE: tuple[Setting, ...] = (
         "Longest wait of a group commit, milliseconds.",
         minimum=0,
     ),
+    # --- the service: forwarding -------------------------------------------------------------
+    _row(
+        "forward.to",
+        "list",
+        (),
+        "OTLP/HTTP endpoints that every span is sent on to, unchanged: https://tempo:4318, …",
+    ),
+    _row(
+        "forward.headers",
+        "secrets",
+        (),
+        "Headers of what is sent on, for all destinations: authorization=Bearer …",
+    ),
+    _row(
+        "forward.findings",
+        "str",
+        "none",
+        "Send findings on as well: as log events, or as a span with events beside the trace.",
+        choices=("none", "logs", "spans"),
+    ),
     # --- the service: assembly ---------------------------------------------------------------
     _row(
         "assemble.settle_seconds",

@@ -72,6 +72,7 @@ class Chain:
         tally: counts.
         clock: ns since the epoch, steady.
         settled: hears, per trace, the seconds from its last span to its decision stored.
+        also: frames that are written together with the mark of a decided batch.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Chain:
         tally: Tally,
         clock: Callable[[], int],
         settled: Callable[[float], None] = lambda _: None,
+        also: Callable[[], list[bytes]] = list,
     ) -> None:
         self.journal = journal
         self.assembler = assembler
@@ -91,6 +93,7 @@ class Chain:
         self._tally = tally
         self._clock = clock
         self._settled = settled
+        self._also = also
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decide")
         self._stop = asyncio.Event()
 
@@ -167,10 +170,9 @@ class Chain:
     def _mark(self, ready: Sequence[Ready]) -> None:
         """Note in the journal what was decided. Without it, a restart finds out from the store."""
         decided = pack_decided((each.trace_id, each.upto) for each in ready)
+        frames = [*self._also(), frame(DECIDED, decided, time_ns=self._clock())]
         with contextlib.suppress(JournalError):
-            self.journal.append(
-                [frame(DECIDED, decided, time_ns=self._clock())], lambda _: None, internal=True
-            )
+            self.journal.append(frames, lambda _: None, internal=True)
 
     # --- the journal's space -----------------------------------------------------------------
 

@@ -67,11 +67,12 @@ def _zstd(body: bytes, limit: int) -> bytes:
         return b""
     try:
         out = reader.read(limit + 1)
+        if len(out) > limit:
+            raise _too_large(limit)
+        whole = len(out) == zstandard.frame_content_size(body) or _ends(body)
     except zstandard.ZstdError as why:
         raise WireError(f"the compressed body is damaged: {why}") from None
-    if len(out) > limit:
-        raise _too_large(limit)
-    if len(out) != zstandard.frame_content_size(body) and not _ends(body):
+    if not whole:
         raise WireError("the compressed body is cut off")
     return out
 

@@ -33,6 +33,7 @@ class Decider:
         clock: ns since the epoch.
         refused: a folder for traces that the store refuses one by one while it takes others.
         stored: hears of every new record once it is stored.
+        found: hears of every record with findings that is stored, at least once, whatever happens.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Decider:
         clock: Callable[[], int],
         refused: Path,
         stored: Callable[[TraceRecord], None] = lambda _: None,
+        found: Callable[[TraceRecord], None] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.store = store
@@ -51,6 +53,7 @@ class Decider:
         self._clock = clock
         self._refused = refused
         self._stored = stored
+        self._found = found
 
     def run(self, batch: Sequence[Input]) -> None:
         """Decide and store a batch.
@@ -78,6 +81,19 @@ class Decider:
             raise
         except StoreError as error:
             self._one_by_one(decided, error)
+        self._tell(decided)
+
+    def _tell(self, decided: Sequence[tuple[Input, Decided]]) -> None:
+        """Say what was found; a duplicate may have been stored before a crash, and not told."""
+        if self._found is None:
+            return
+        for given, each in decided:
+            record = each.record
+            if each.end == "duplicate":
+                stored = self.store.trace(given.trace_id)
+                record = stored.record if stored is not None else None
+            if record is not None and record.findings:
+                self._found(record)
 
     def _body(self, trace_id: str) -> bytes:
         stored = self.store.trace(trace_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from fidelity_otel.processor.admission import Admission
 from fidelity_otel.processor.assemble import Assembler
 from fidelity_otel.processor.chain import Chain
 from fidelity_otel.processor.decide import PROBE
+from fidelity_otel.processor.forward import Forwarder
 from fidelity_otel.processor.journal import Journal
 from fidelity_otel.processor.live_page import LivePage
 from fidelity_otel.processor.metrics import Metrics
@@ -39,8 +40,10 @@ class Health:
         store: Store,
         tally: Tally,
         clock: Callable[[], int],
+        forwarders: Sequence[Forwarder] = (),
     ) -> None:
         self.serving = False
+        self._forwarders = forwarders
         self._journal = journal
         self._assembler = assembler
         self._admission = admission
@@ -74,6 +77,9 @@ class Health:
             found["store"] = str(self._chain.stalled)
         if self._admission.refusing:
             found["receive"] = "senders are asked to come again (receive.max_in_flight_bytes)"
+        for each in self._forwarders:
+            if each.stalled:
+                found[f"forward {each.destination.name}"] = each.stalled
         return found
 
     def routes(self) -> list[Route]:

@@ -66,6 +66,30 @@ HEALTH: tuple[Metric, ...] = (
         "Journal bytes that hold spans of undecided traces.",
         unit="bytes",
     ),
+    # --- sending on ------------------------------------------------------------------------------
+    counter(
+        "forward",
+        "fidelity_forwarded_spans",
+        "Spans that a destination of forward.to has taken.",
+        "destination",
+        unit="spans",
+        tally="forward_sent",
+    ),
+    counter(
+        "forward",
+        "fidelity_forward_refused_spans",
+        "Spans that a destination refused for good; it lacks them.",
+        "destination",
+        unit="spans",
+        tally="forward_refused",
+    ),
+    gauge(
+        "forward",
+        "fidelity_forward_lag_bytes",
+        "Journal bytes that a destination has not taken yet.",
+        "destination",
+        unit="bytes",
+    ),
     # --- assembling, deciding, storing -----------------------------------------------------------
     gauge("decide", "fidelity_waiting_traces", "Traces that wait to be decided.", unit="traces"),
     gauge(

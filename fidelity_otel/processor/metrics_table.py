@@ -26,6 +26,7 @@ GROUPS = {
     "estimates": "What it means: estimates, each with its interval and its n",
     "review": "Review and evidence",
     "receive": "The service's health: receiving and the journal",
+    "forward": "The service's health: sending on",
     "decide": "The service's health: assembling, deciding, storing",
 }
 

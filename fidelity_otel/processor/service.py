@@ -28,6 +28,7 @@ from fidelity_otel.processor.config import Config
 from fidelity_otel.processor.decide import Decider
 from fidelity_otel.processor.detect import detect, risk
 from fidelity_otel.processor.folder import hold_folder, write_ports
+from fidelity_otel.processor.forward import Findings, forwarders
 from fidelity_otel.processor.health import Health
 from fidelity_otel.processor.intake import Intake
 from fidelity_otel.processor.journal import Journal
@@ -127,6 +128,15 @@ class Service:
         for position, size in journal.damaged:
             _log.error("the journal is damaged at position %d: %d bytes are lost", position, size)
             self.tally.add("journal_damaged_bytes", "", size)
+        sending = forwarders(
+            config.values,
+            journal,
+            self.data / "forward",
+            tally=self.tally,
+            lag=lambda name, n: metrics.set("fidelity_forward_lag_bytes", n, destination=name),
+        )
+        findings = Findings(config["forward.findings"])
+        tells = bool(sending) and config["forward.findings"] != "none"
         pipeline = make_pipeline(live, self.tally)
         decider = Decider(
             pipeline,
@@ -135,6 +145,7 @@ class Service:
             clock=self.clock,
             refused=self.data / "refused",
             stored=metrics.trace,
+            found=findings.found if tells else None,
         )
         chain = Chain(
             journal,
@@ -143,6 +154,7 @@ class Service:
             tally=self.tally,
             clock=self.clock,
             settled=lambda seconds: metrics.observe("fidelity_decision_seconds", seconds),
+            also=findings.take,
         )
         admission = Admission(config["receive.max_in_flight_bytes"])
         health = Health(
@@ -154,6 +166,7 @@ class Service:
             store=store,
             tally=self.tally,
             clock=self.clock,
+            forwarders=sending,
         )
         health.watch()
         intake = Intake(
@@ -177,6 +190,9 @@ class Service:
             clock=self.clock,
         )
 
+        onward = [asyncio.create_task(each.run(), name="forward") for each in sending]
+        for each, task in zip(sending, onward, strict=True):
+            stack.push_async_callback(_ended, each.stop, task)
         deciding = asyncio.create_task(chain.run(), name="decide")
         stack.push_async_callback(_ended, chain.stop, deciding)
         keeping = asyncio.create_task(chores.run(), name="chores")
@@ -207,7 +223,7 @@ class Service:
         self._reload = live.reload
         stack.callback(write_ports(self.data, self.ports))
         started(self.ports)
-        await self._until_stopped(deciding, keeping)
+        await self._until_stopped(deciding, keeping, *onward)
         health.serving = False  # not ready before it drains
 
     async def _until_stopped(self, *tasks: asyncio.Task[None]) -> None:

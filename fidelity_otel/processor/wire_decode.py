@@ -11,14 +11,13 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from fidelity_otel.errors import WireError
 from fidelity_otel.model import Event, Link
 from fidelity_otel.processor.rawspan import RawSpan
-from fidelity_otel.processor.wire_schema import LEAN_REQUEST
+from fidelity_otel.processor.wire_schema import LEAN_REQUEST, varint
 
 __all__ = ["decode"]
 
 _NO_PARENT: Final = (b"", bytes(8))
 _SMALL: Final = 96  # bytes of a key-value pair that is worth remembering
 _MOST: Final = 50_000
-_seen: dict[bytes, tuple[str, Any]] = {}
 
 
 def decode(otlp: bytes) -> list[RawSpan]:
@@ -71,62 +70,65 @@ def _span(span: Any, resource: dict[str, Any], scope: str, version: str) -> RawS
     )
 
 
+class _Seen(dict[bytes, tuple[str, Any]]):
+    """Key-value pairs by their bytes; what is missing is read, and remembered where it is small."""
+
+    def __missing__(self, raw: bytes) -> tuple[str, Any]:
+        pair = _text(raw) or _any(raw)
+        # Lists and dicts could be changed by who reads them.
+        if len(raw) < _SMALL and not isinstance(pair[1], list | dict):
+            if len(self) >= _MOST:
+                self.clear()
+            self[raw] = pair
+        return pair
+
+
+_seen: Final = _Seen()
+_heads: Final[dict[int, bytes]] = {}
+
+
 def _attributes(pairs: Iterable[bytes]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for raw in pairs:
-        if len(raw) < _SMALL:
-            pair = _seen.get(raw)
-            if pair is None:
-                pair = _remembered(raw)
-        else:
-            pair = _text(raw) or _any(raw)
-        out[pair[0]] = pair[1]
-    return out
-
-
-def _remembered(raw: bytes) -> tuple[str, Any]:
-    pair = _text(raw) or _any(raw)
-    if not isinstance(pair[1], list | dict):  # those could be changed by who reads them
-        if len(_seen) >= _MOST:
-            _seen.clear()
-        _seen[raw] = pair
-    return pair
+    return dict(map(_seen.__getitem__, pairs))
 
 
 def _text(raw: bytes) -> tuple[str, str] | None:
     """A pair whose value is a text and which is written as every exporter writes it, else None.
 
-    That is: key (field 1), then value (field 2) that holds a text (field 1) and nothing else.
+    That is: key (field 1), then value (field 2) that holds a text (field 1) and nothing else. How
+    long the rest is says what stands before the text.
     """
-    try:
-        if raw[0] != 0x0A:  # noqa: PLR2004
-            return None
-        end = 2 + raw[1]
-        if raw[1] > 0x7F or raw[end] != 0x12:  # noqa: PLR2004
-            return None
-        size, at = _varint(raw, end + 1)
-        if at + size != len(raw) or raw[at] != 0x0A:  # noqa: PLR2004
-            return None
-        size, at = _varint(raw, at + 1)
-    except IndexError:
+    if len(raw) < 3 or raw[0] != 0x0A or raw[1] > 0x7F:  # noqa: PLR2004
         return None
-    if at + size != len(raw):
+    end = 2 + raw[1]
+    rest = len(raw) - end
+    head = _heads.get(rest)
+    if head is None:
+        head = _head(rest)
+    if not head or not raw.startswith(head, end):
         return None
-    return raw[2:end].decode(), raw[at:].decode()
+    return raw[2:end].decode(), raw[end + len(head) :].decode()
 
 
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    byte = raw[at]
-    if byte < 0x80:  # noqa: PLR2004
-        return byte, at + 1
-    number, shift = byte & 0x7F, 7
-    while True:
-        at += 1
-        byte = raw[at]
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004
-            return number, at + 1
-        shift += 7
+def _head(rest: int) -> bytes:
+    """What stands before a text in a value field of so many bytes; empty where there is no such."""
+    inner = _within(rest)
+    size = None if inner is None else _within(inner)
+    head = b""
+    if inner is not None and size is not None:
+        head = b"\x12" + varint(inner) + b"\x0a" + varint(size)
+    if len(_heads) >= _MOST:
+        _heads.clear()
+    _heads[rest] = head
+    return head
+
+
+def _within(field: int) -> int | None:
+    """The size of what a length-delimited field of so many bytes holds."""
+    for width in range(1, 6):
+        size = field - 1 - width
+        if size >= 0 and len(varint(size)) == width:
+            return size
+    return None
 
 
 def _any(raw: bytes) -> tuple[str, Any]:

@@ -27,6 +27,7 @@ __all__ = [
     "compress",
     "decompress",
     "finite",
+    "insert_many",
     "insert_new",
     "to_json",
 ]
@@ -103,6 +104,25 @@ def chunks(values: Iterable[_T], size: int = CHUNK) -> Iterator[list[_T]]:
     iterator = iter(values)
     while part := list(islice(iterator, size)):
         yield part
+
+
+def insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that all have the same columns, of plain values.
+
+    On SQLite past SQLAlchemy's preparation of parameters, which would cost more than the insert.
+    """
+    if not rows:
+        return
+    if connection.dialect.name != "sqlite":
+        connection.execute(insert(table), list(rows))
+        return
+    columns = tuple(rows[0])
+    names = ", ".join(f'"{column}"' for column in columns)
+    marks = ", ".join("?" * len(columns))
+    connection.exec_driver_sql(
+        f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})',  # noqa: S608 (names of our schema)
+        [tuple(row[column] for column in columns) for row in rows],
+    )
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from fidelity_otel.model import TraceRecord
 from fidelity_otel.semconv import SHADOW_KEYS
@@ -22,6 +22,7 @@ from fidelity_otel.store.base import (
     clip,
     compress,
     decompress,
+    insert_many,
     insert_new,
 )
 from fidelity_otel.store.decisions import place_in_windows
@@ -98,8 +99,8 @@ class TraceStore(Base):
             return
         rows = [row for row, _ in ready]
         place_in_windows(connection, rows)
-        connection.execute(insert(schema.traces), rows)
-        connection.execute(insert(schema.bodies), [self._body(row, otlp) for row, otlp in ready])
+        insert_many(connection, schema.traces, rows)
+        insert_many(connection, schema.bodies, [self._body(row, otlp) for row, otlp in ready])
 
     def _replace(self, connection: Connection, ready: Sequence[_Ready]) -> None:
         if not ready:

@@ -266,7 +266,7 @@ def test_a_full_disk_refuses_and_heals(tmp_path: Path) -> None:
 def test_a_thousand_silent_connections_do_not_hinder_others(service: Serving) -> None:
     silent = []
     try:
-        for _ in range(400):
+        for _ in range(500):
             for port in ("otlp_http", "otlp_grpc"):
                 silent.append(socket.create_connection(("127.0.0.1", service.ports[port]), 5))
         for each in silent[::2]:

@@ -19,9 +19,10 @@ _MOST_TURNS: Final = 40
 _CONFIRMS: Final = re.compile(
     r"\W*(?:yes|yeah|yep|ok|okay|sure|thanks|thank|no|great|perfect|please (?:go"
     r"|proceed)|go ahead|i'd"
-    r" like to go ahead|correct|right|bye|goodbye|hello|hi)\b|.*\bthank",
+    r" like to go ahead|correct|right|bye|goodbye|hello|hi)\b",
     re.IGNORECASE,
 )
+_THANKS: Final = re.compile(r".*\bthank", re.IGNORECASE)
 _SAYS_SO: Final = re.compile(
     r"\b(?:i (?:already|just) (?:said|told|asked|gave|provided|mentioned|explained|answered)"
     r"|as i already|like i said|(?:that(?:'s| is"
@@ -43,6 +44,9 @@ _HINTS: Final = (
 """One of these is in every text that `_SAYS_SO` finds something in; looking is much cheaper."""
 
 
+_NO_MARKS: Final = str.maketrans(".,;:!?", "      ")
+
+
 def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
     """Findings of user messages that repeat an earlier one, or say that they do.
 
@@ -54,12 +58,15 @@ def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: 
     turns = _asked(longest.input_messages)[-_MOST_TURNS:]
     if len(turns) < 2:  # noqa: PLR2004 - nothing before the first
         return
-    first = max(1, len(_asked(facts.chats[0].input_messages)[-_MOST_TURNS:]) - 1)
+    before = turns if longest is facts.chats[0] else _asked(facts.chats[0].input_messages)
+    first = max(1, min(len(before), _MOST_TURNS) - 1)
+    if first >= len(turns):
+        return
     words = [_words(turn) for turn in turns]
     for number in range(first, len(turns)):
         text = turns[number]
-        again = not _CONFIRMS.match(text) and any(
-            _alike(words[number], before) for before in words[:number]
+        again = not _confirms(text) and any(
+            _alike(words[number], earlier) for earlier in words[:number]
         )
         if not again and not _says_so(text[:1000]):
             continue
@@ -72,6 +79,13 @@ def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: 
         )
 
 
+def _confirms(text: str) -> bool:
+    # Looking for the word first: the pattern would try every place in a text that has it not.
+    if _CONFIRMS.match(text):
+        return True
+    return "thank" in text.lower() and _THANKS.match(text) is not None
+
+
 def _says_so(text: str) -> bool:
     lowered = text.lower()
     return any(hint in lowered for hint in _HINTS) and _SAYS_SO.search(text) is not None
@@ -79,9 +93,7 @@ def _says_so(text: str) -> bool:
 
 def _words(text: str) -> set[str]:
     plain = text[:1000].lower()
-    for mark in ".,;:!?":
-        plain = plain.replace(mark, " ")
-    return set(plain.split())
+    return set(plain.translate(_NO_MARKS).split())
 
 
 def _alike(one: set[str], two: set[str]) -> bool:
@@ -96,14 +108,11 @@ def _asked(messages: Sequence[Message]) -> list[str]:
     turns: list[str] = []
     answered = True
     for message in messages:
-        if message.role == "assistant" and message.text:
-            answered = True
-        elif message.role == "user" and _text(message):
-            if answered:
-                turns.append(_text(message))
-            answered = False
+        if not answered:
+            answered = message.role == "assistant" and bool(message.text)
+        elif message.role == "user":
+            text = message.text
+            if text:
+                turns.append(text[:2000])
+                answered = False
     return turns
-
-
-def _text(message: Message) -> str:
-    return message.text[:2000]

@@ -378,6 +378,8 @@ def _of_conventional(given: _Message) -> Message:
         if not any(p.type == "tool_call_response" for p in found):
             raise ValueError("a tool's message without a response: the general way knows what then")
         return Message("tool", tuple(found), None, finish_reason(given.finish_reason))
+    if given.role == "user" and found and all(p.type == "tool_call_response" for p in found):
+        return Message("tool", tuple(found), None, finish_reason(given.finish_reason))
     return Message(given.role, tuple(found), given.name, finish_reason(given.finish_reason))
 
 

@@ -19,6 +19,9 @@ its payload.
                      4 only carriers of late outcomes, 8 moved here from an older segment.
     kind 2, decided: for each trace: trace id (16) | position u64. What is stored of the trace
                      below that position is decided and in the store.
+    kind 3, findings: an OTLP request that tells destinations what was found in a decided trace.
+                     flags: 1 a logs request, else a trace request. Only where `forward.findings`
+                     asks for it; older releases pass over it.
 
 Guarantees
 ----------
@@ -36,6 +39,8 @@ from fidelity_otel.processor.journal.frame import (
     CARRIER,
     COMPLETE,
     DECIDED,
+    FINDINGS,
+    LOGS,
     MOVED,
     ROOT,
     SPANS,
@@ -55,6 +60,8 @@ __all__ = [
     "CARRIER",
     "COMPLETE",
     "DECIDED",
+    "FINDINGS",
+    "LOGS",
     "MOVED",
     "ROOT",
     "SPANS",

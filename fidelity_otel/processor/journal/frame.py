@@ -17,7 +17,9 @@ __all__ = [
     "CARRIER",
     "COMPLETE",
     "DECIDED",
+    "FINDINGS",
     "HEADER_SIZE",
+    "LOGS",
     "MOVED",
     "RECORD_SIZE",
     "ROOT",
@@ -32,10 +34,12 @@ __all__ = [
 
 SPANS: Final = 1
 DECIDED: Final = 2
+FINDINGS: Final = 3
 ROOT: Final = 1
 COMPLETE: Final = 2
 CARRIER: Final = 4
 MOVED: Final = 8
+LOGS: Final = 1
 
 _SEGMENT_MAGIC: Final = b"FIDELJNL"
 _VERSION: Final = 1
@@ -63,7 +67,7 @@ def frame(kind: int, payload: bytes, *, time_ns: int, flags: int = 0) -> bytes:
     """A record's bytes.
 
     Args:
-        kind: SPANS or DECIDED.
+        kind: SPANS, DECIDED or FINDINGS.
         payload: up to 4 GiB.
         time_ns: when it was received, ns since the epoch.
         flags: bits that the kind defines.
@@ -93,7 +97,12 @@ def unframe(data: memoryview, offset: int, base: int) -> Record | None:
     return Record(base + offset, base + end, kind, flags, time_ns, payload)
 
 
-def scan(data: memoryview, base: int, damaged: Callable[[int, int], None]) -> Iterator[Record]:
+def scan(
+    data: memoryview,
+    base: int,
+    damaged: Callable[[int, int], None],
+    offset: int = HEADER_SIZE,
+) -> Iterator[Record]:
     """Every sound record of a segment's bytes, in order, past any damage.
 
     Args:
@@ -101,8 +110,9 @@ def scan(data: memoryview, base: int, damaged: Callable[[int, int], None]) -> It
         base: its base position.
         damaged: called with (position, bytes skipped) where sound records follow after damage. A
             torn tail, after which nothing follows, is not reported.
+        offset: where a record begins; the first one's by default.
     """
-    offset, size = HEADER_SIZE, len(data)
+    size = len(data)
     whole: bytes | None = None
     while offset + RECORD_SIZE <= size:
         record = unframe(data, offset, base)

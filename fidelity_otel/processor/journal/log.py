@@ -35,6 +35,8 @@ class Journal:
         observe: hears of every commit's duration, seconds.
         clock: ns since the epoch.
 
+    `durable` is the position up to which everything has been synced.
+
     Raises:
         JournalError: the folder cannot be used, or holds a damaged or foreign segment.
     """
@@ -69,6 +71,7 @@ class Journal:
         self._used = 0
         self._seal = False
         self._open()
+        self.durable = self.end
         self._thread = threading.Thread(target=self._run, name="journal-commit", daemon=True)
         self._thread.start()
 
@@ -208,6 +211,7 @@ class Journal:
             return self.failure
         self.failure = None
         self._used += size
+        self.durable = current.end
         return current.base + before
 
     def _undo(self, segment: Segment, size: int) -> None:
@@ -264,6 +268,17 @@ class Journal:
         """Every sound record, oldest first."""
         for segment in self._segments:
             yield from segment.records(lambda at, size: self.damaged.append((at, size)))
+
+    def follow(self, since: int) -> Iterator[Record]:
+        """The sound records that are durable now, from a position on.
+
+        Args:
+            since: where a record begins, or a gap; `need` must have kept it from being freed.
+        """
+        until = self.durable
+        for segment in self._segments:
+            if since < segment.end and segment.base < until:
+                yield from segment.records(lambda _at, _size: None, since, until)
 
     # --- retention ------------------------------------------------------------------------------
 

@@ -128,12 +128,22 @@ class Segment:
         data = os.pread(self.handle, max(size, RECORD_SIZE), position - self.base)
         return unframe(memoryview(data), 0, position)
 
-    def records(self, damaged: Callable[[int, int], None]) -> Iterator[Record]:
-        """Every sound record; payloads are views into the mapped file and may be kept."""
-        if self.size > HEADER_SIZE:
+    def records(
+        self, damaged: Callable[[int, int], None], since: int = 0, until: int | None = None
+    ) -> Iterator[Record]:
+        """Every sound record; payloads are views into the mapped file and may be kept.
+
+        Args:
+            damaged: as in `scan`.
+            since: the position of a record, from which on they are wanted.
+            until: the position of a record's end, behind which nothing is looked at.
+        """
+        size = self.size if until is None else min(self.size, until - self.base)
+        if size > HEADER_SIZE:
             # Not closed here: it goes when the last view into it goes.
-            mapped = mmap.mmap(self.handle, self.size, access=mmap.ACCESS_READ)
-            yield from scan(memoryview(mapped), self.base, damaged)
+            mapped = mmap.mmap(self.handle, size, access=mmap.ACCESS_READ)
+            offset = max(HEADER_SIZE, since - self.base)
+            yield from scan(memoryview(mapped), self.base, damaged, offset)
 
     def close(self) -> None:
         """Close the file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fidelity_otel.processor.dialects.documents import documents, opened_documents
@@ -73,6 +73,7 @@ documents_shaped = some(
 
 
 @settings(max_examples=400, deadline=None)
+@example('[{"role": "user", "parts": [{"type": "tool_call_response"}]}]', "user")
 @given(texts | shapes.map(json.dumps) | words, st.sampled_from(["user", "assistant"]))
 def test_messages_are_the_same_either_way(text: str, role: str) -> None:
     short, general = Draft(), Draft()
