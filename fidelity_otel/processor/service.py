@@ -58,7 +58,7 @@ def make_pipeline(live: Live, tally: Tally) -> Pipeline:
             *detect(trace, live.detection),
             *live.contracts.findings(trace),
         ),
-        risk=risk,
+        risk=lambda trace, findings: risk(trace, findings, live.risk_model),
         candidate=lambda trace, findings, p, now, state: live.sampler.candidate(
             trace, findings, p, now, trace_state=state
         ),
@@ -175,6 +175,7 @@ class Service:
             metrics=metrics,
             settings=config.values,
             clock=self.clock,
+            live=live,
         )
 
         deciding = asyncio.create_task(chain.run(), name="decide")
