@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "outcome": "Add late outcomes, one or a CSV file of many.",
     "report": "The lead's page: fidelity, silent failures, modes, recovery.",
     "trace": "One trace as stored: spans, findings, decision, outcomes, reviews.",
+    "risk": "Fit the risk to the reviews, say how good it is, explain one trace.",
     "sample": "Why a trace was or wasn't chosen for review, in words.",
     "plan": "How many reviews it takes to see a margin, or a drop.",
     "dataset": "Export reviewed production traces as an evaluation set, with weights.",

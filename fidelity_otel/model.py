@@ -229,7 +229,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `evidence` is one sentence for a person. `recovered_by` is retry, fallback, other_tool, requery
     or human; `noticed` whether the system showed that it knew (None: can't be told); `recovery_ns`
-    and `recovery_tokens` what the recovery took in time and in tokens of model calls.
+    and `recovery_tokens` what the recovery took in time and in tokens of model calls;
+    `recovery_factor` is its cost in times that of going well at once, in calls or in tokens.
     """
 
     mode: str
@@ -241,6 +242,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     noticed: bool | None = None
     recovery_ns: int | None = None
     recovery_tokens: int | None = None
+    recovery_factor: float | None = None
 
 
 class ArmDecision(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fidelity_otel.errors import FidelityError
 from fidelity_otel.processor.chain import Chain
+from fidelity_otel.processor.live import Live
 from fidelity_otel.processor.metrics import Metrics
 from fidelity_otel.processor.metrics_store import StoreWatch
 from fidelity_otel.processor.reports import Reports
+from fidelity_otel.processor.risk_model import fit_from_reviews, keep_model
 from fidelity_otel.processor.windows import Windows
 
 if TYPE_CHECKING:
@@ -25,13 +27,14 @@ _log = logging.getLogger(__name__)
 _TICK: Final = 0.5
 _PRUNE_SECONDS: Final = 600.0
 _WINDOWS_SECONDS: Final = 5.0
+_FIT_SECONDS: Final = 86_400.0
 _SHARE: Final = 10.0  # a chore may take a tenth of the time
 
 Chore = Callable[[], Awaitable[object]]
 
 
 class Chores:
-    """Frees the journal, draws windows, refreshes estimates, prunes the store.
+    """Frees the journal, draws windows, refreshes estimates, prunes the store, fits the risk.
 
     A chore that fails is logged, and tried again when its time comes.
     """
@@ -46,6 +49,7 @@ class Chores:
         metrics: Metrics,
         settings: Mapping[str, Any],
         clock: Callable[[], int],
+        live: Live,
     ) -> None:
         self._chain = chain
         self._windows = windows
@@ -54,6 +58,7 @@ class Chores:
         self._metrics = metrics
         self._settings = settings
         self._clock = clock
+        self._live = live
         self._watch = StoreWatch(metrics, store, started_ns=clock())
         self._stop = asyncio.Event()
 
@@ -68,6 +73,7 @@ class Chores:
             ("draw windows", min(_WINDOWS_SECONDS, self._window_seconds / 4), self._draw),
             ("refresh estimates", self._settings["report.refresh_seconds"], self._refresh),
             ("prune the store", _PRUNE_SECONDS, self._prune),
+            ("fit the risk", _FIT_SECONDS, self._fit),
         ]
         due = {name: time.monotonic() + seconds for name, seconds, _ in every}
         due["refresh estimates"] = 0.0
@@ -107,6 +113,19 @@ class Chores:
         made = await asyncio.to_thread(self._reports.summary, {})
         self._metrics.set_summary(made, seconds=time.monotonic() - began)
         await asyncio.to_thread(self._watch.look)
+
+    async def _fit(self) -> None:
+        fitted = await asyncio.to_thread(fit_from_reviews, self._store, now_ns=self._clock())
+        if fitted.drifted and fitted.drift is not None:
+            _log.warning(
+                "the risk model has drifted: %.0f%% of %d fresh reviews are wrong, it said %.0f%%",
+                100 * fitted.drift.observed,
+                fitted.drift.n,
+                100 * fitted.drift.predicted,
+            )
+        await asyncio.to_thread(keep_model, self._store, fitted.model)
+        self._live.risk_model = fitted.model
+        _log.info("the risk is fitted to %d reviews", fitted.reviews)
 
     async def _prune(self) -> None:
         await asyncio.to_thread(

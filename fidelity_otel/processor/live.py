@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from fidelity_otel.errors import ConfigError
 from fidelity_otel.processor.config import Config, load
 from fidelity_otel.processor.contract import load_contracts
-from fidelity_otel.processor.detect import DetectSettings
+from fidelity_otel.processor.detect import DetectSettings, RiskModel
+from fidelity_otel.processor.risk_model import kept_model
 from fidelity_otel.processor.sample import Sampler
 from fidelity_otel.settings import by_name
 
@@ -23,7 +24,7 @@ _SALT: Final = "sample.salt"
 
 
 class Live:
-    """The sampler, the detectors' settings and the contracts of this moment.
+    """The sampler, the detectors' settings and the contracts and the risk model of this moment.
 
     Args:
         config: effective settings; `values` is changed by a reload, so that all who hold it see it.
@@ -39,6 +40,7 @@ class Live:
         self.sampler = Sampler(config.values, self._salt)
         self.detection = DetectSettings.from_settings(config.values)
         self.contracts = load_contracts(config["contracts"])
+        self.risk_model: RiskModel = kept_model(store)
 
     def reload(self) -> None:
         """Read the file again. One that is wrong is reported and changes nothing."""

@@ -59,7 +59,7 @@ def make_pipeline(live: Live, tally: Tally) -> Pipeline:
             *detect(trace, live.detection),
             *live.contracts.findings(trace),
         ),
-        risk=risk,
+        risk=lambda trace, findings: risk(trace, findings, live.risk_model),
         candidate=lambda trace, findings, p, now, state: live.sampler.candidate(
             trace, findings, p, now, trace_state=state
         ),
@@ -188,6 +188,7 @@ class Service:
             metrics=metrics,
             settings=config.values,
             clock=self.clock,
+            live=live,
         )
 
         onward = [asyncio.create_task(each.run(), name="forward") for each in sending]

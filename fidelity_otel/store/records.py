@@ -13,9 +13,18 @@ from fidelity_otel.store import schema
 from fidelity_otel.store.base import clean, clean_or_none, clip, finite, to_json
 from fidelity_otel.store.decisions import arm_of, decision_of
 
-__all__ = ["REVISED", "StoredTrace", "TraceRow", "listed", "marks_of", "record_of", "row_of"]
+__all__ = [
+    "REVISED",
+    "StoredTrace",
+    "TraceRow",
+    "findings_of",
+    "listed",
+    "marks_of",
+    "record_of",
+    "row_of",
+]
 
-_findings = msgspec.json.Decoder(tuple[Finding, ...])
+findings_of = msgspec.json.Decoder(tuple[Finding, ...]).decode
 _strings = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -138,7 +147,7 @@ def record_of(connection: Connection, row: RowMapping, otlp: bytes) -> TraceReco
         trace_id=trace_id,
         otlp=otlp,
         decision=decision_of(row, tuple(arm_of(a) for a in drawn)),
-        findings=_findings.decode(row["findings"]),
+        findings=findings_of(row["findings"]),
         revision=row["revision"],
         workflow=row["workflow"],
         service=row["service"],
@@ -161,4 +170,4 @@ def record_of(connection: Connection, row: RowMapping, otlp: bytes) -> TraceReco
 def listed(row: RowMapping) -> TraceRow:
     """A row of `traces` as a line of a listing."""
     plain = {name: row[name] for name in TraceRow.__struct_fields__ if name != "findings"}
-    return TraceRow(**plain, findings=_findings.decode(row["findings"]))
+    return TraceRow(**plain, findings=findings_of(row["findings"]))

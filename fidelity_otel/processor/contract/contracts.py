@@ -20,6 +20,7 @@ __all__ = ["MODE", "Contract", "Contracts", "Rule", "load_contracts"]
 
 MODE: Final = "instruction_violation"
 _ALL: Final = "*"
+_JUDGE: Final = "judge"
 _MOST: Final = 100
 
 _log = logging.getLogger(__name__)
@@ -48,11 +49,13 @@ class Contracts:
 
     Args:
         contracts: those of the workflow "*" hold for all workflows, beside their own.
+        ask: whether rules that ask a model (`judge`) are checked; without it they are left out.
 
     `failed` counts, by rule, the traces on which it could not be evaluated.
     """
 
-    def __init__(self, contracts: Iterable[Contract] = ()) -> None:
+    def __init__(self, contracts: Iterable[Contract] = (), *, ask: bool = False) -> None:
+        self.ask = ask
         self.by_workflow: dict[str, list[Contract]] = {}
         for contract in contracts:
             self.by_workflow.setdefault(contract.workflow, []).append(contract)
@@ -66,7 +69,8 @@ class Contracts:
         """The rules for a workflow; a shadow candidate's are those of its incumbent."""
         held = self.by_workflow
         own = held.get(workflow) or held.get(workflow.partition(SHADOW_SEPARATOR)[0], [])
-        return [rule for c in (*held.get(_ALL, []), *own) for rule in c.rules]
+        rules = [rule for c in (*held.get(_ALL, []), *own) for rule in c.rules]
+        return rules if self.ask else [rule for rule in rules if rule.kind != _JUDGE]
 
     def check(self, trace: Trace) -> list[Breach]:
         """What a trace breaks, in the order of the rules; rules that fail are counted and left."""
@@ -112,7 +116,7 @@ class Contracts:
             _log.error("the rule %s could not be evaluated: %s", rule.name, why)
 
 
-def load_contracts(paths: Iterable[str | Path]) -> Contracts:
+def load_contracts(paths: Iterable[str | Path], *, ask: bool = False) -> Contracts:
     """Contracts from files.
 
     Raises:
@@ -127,4 +131,4 @@ def load_contracts(paths: Iterable[str | Path]) -> Contracts:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"the contract file {path} cannot be read: {error}") from None
         found.extend(read_contracts(text, where=str(path)))
-    return Contracts(found)
+    return Contracts(found, ask=ask)

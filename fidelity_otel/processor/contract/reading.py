@@ -9,7 +9,7 @@ import msgspec
 import yaml
 
 from fidelity_otel.errors import ConfigError
-from fidelity_otel.processor.contract import rules_answer, rules_code, rules_course
+from fidelity_otel.processor.contract import rules_answer, rules_code, rules_course, rules_judge
 from fidelity_otel.processor.contract.breach import Make
 from fidelity_otel.processor.contract.cases import Case
 from fidelity_otel.processor.contract.contracts import Contract, Rule
@@ -27,6 +27,7 @@ KINDS: Final[dict[str, Make]] = {
     "limits": rules_course.limits,
     "cel": rules_code.cel,
     "python": rules_code.python,
+    "judge": rules_judge.judge,
 }
 """The kinds of rules, by the key that stands in the file."""
 

@@ -32,11 +32,21 @@ from fidelity_otel.processor.detect import (
 from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.detect.mode import Mode
 from fidelity_otel.processor.detect.modes import BY_NAME, MODES
-from fidelity_otel.processor.detect.risk import risk
+from fidelity_otel.processor.detect.risk import RiskModel, risk
 from fidelity_otel.processor.detect.settings import DEFAULT, DetectSettings
 from fidelity_otel.processor.detect.shapes import History
 
-__all__ = ["BY_NAME", "DEFAULT", "MODES", "DetectSettings", "History", "Mode", "detect", "risk"]
+__all__ = [
+    "BY_NAME",
+    "DEFAULT",
+    "MODES",
+    "DetectSettings",
+    "History",
+    "Mode",
+    "RiskModel",
+    "detect",
+    "risk",
+]
 
 Detector = Callable[[Facts, DetectSettings], Iterator[Finding]]
 Second = Callable[[Facts, DetectSettings, Sequence[Finding]], Iterator[Finding]]
@@ -105,4 +115,4 @@ def detect(
             (s.name, s.result) for s in facts.steps if s.failure is None and s.result is not None
         )
         history.learn(trace.workflow, steps)
-    return tuple(cost.with_tokens(facts, finding) for finding in found[:MOST])
+    return tuple(cost.with_cost(facts, finding) for finding in found[:MOST])

@@ -29,6 +29,7 @@ class Facts:
 
     __slots__ = (
         "_said_so",
+        "_tokens",
         "answer",
         "answering",
         "attempts",
@@ -80,6 +81,7 @@ class Facts:
         self.has_tool_spans = bool(tools)
         self.answering = self._answering()
         self._said_so: bool | None = None
+        self._tokens: int | None = None
 
     def _answering(self) -> Span | None:
         """The model call that gave the answer: the last one with words, else the last one."""
@@ -87,6 +89,17 @@ class Facts:
             if any(m.text for m in chat.output_messages):
                 return chat
         return self.chats[-1] if self.chats else self.trace.root
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all model calls; computed once, where a recovery asks for it."""
+        if self._tokens is None:
+            self._tokens = sum(
+                max(0, c.usage.input_tokens or 0) + max(0, c.usage.output_tokens or 0)
+                for c in self.chats
+                if c.usage is not None
+            )
+        return self._tokens
 
     @property
     def said_so(self) -> bool:

@@ -96,7 +96,7 @@ def risk(trace: Trace, findings: Iterable[Finding], model: RiskModel = PRIOR) ->
         findings: as detected.
         model: fitted weights; the prior ones by default.
     """
-    if model is PRIOR:
+    if not model.weights and model.intercept == _BASE:  # the prior, perhaps with figures noted
         return _by_prior(trace, findings)
     return model.probability(features(trace, findings))
 

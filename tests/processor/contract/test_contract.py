@@ -175,9 +175,10 @@ def test_any_trace_can_be_checked(answer: str, attributes: dict[str, object], nu
 
 
 def test_the_contract_of_the_documentation_passes_its_tests() -> None:
-    page = "".join(re.findall(r"^```yaml\n(.*?)^```$", DOCS.read_text(), re.M | re.S))
-    (contract,) = read_contracts(page, where="docs")
-    outcomes = run_cases(contract)
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", DOCS.read_text(), re.M | re.S)
+    contracts = [c for block in blocks for c in read_contracts(block, where="docs")]
+    assert {rule.kind for c in contracts for rule in c.rules} >= {"cel", "judge"}
+    outcomes = [outcome for contract in contracts for outcome in run_cases(contract)]
     assert len(outcomes) == 5
     assert all(o.passed for o in outcomes), outcomes
 
