@@ -252,7 +252,10 @@ def test_a_framework_silences_its_provider(server: Loopback, client: openai.Open
 def test_another_instrumentations_span_is_enriched_not_doubled(
     scope: str, attributes: dict[str, str], fails: bool, server: Loopback, client: openai.OpenAI
 ) -> None:
-    """Logfire, Langfuse, Traceloop in the same process: one span, tokens once, attempts seen."""
+    """Logfire, Langfuse, Traceloop in the same process: one span, tokens once, attempts seen.
+
+    Also strands#1267.
+    """
     limited = Reply({"error": {}}, status=429, headers={"retry-after-ms": "1"})
     good = Reply(completion({"content": "a"}, "stop"))
     server.answer(limited, *([] if fails else [good]))
