@@ -63,8 +63,8 @@ test-kill: install ## kill -9 of the service under load, 1,000 rounds
 bench-demo-coverage: install ## Does the demo's interval hold the truth, over 500 seeds
 	$(BIN)/python benchmarks/demo_coverage.py
 
-bench-sdk: install ## Cost of an observed call, beside the raw OpenTelemetry SDK
-	$(BIN)/python benchmarks/sdk.py
+bench-sdk: install ## Cost of an observed call beside raw OpenTelemetry and six peers; writes docs/bench-sdk.md
+	$(BIN)/python benchmarks/sdk.py --record
 
 bench-processor: install parts ## The service beside the real Collector's tail_sampling
 	$(BIN)/python benchmarks/processor/run.py

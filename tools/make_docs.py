@@ -197,7 +197,16 @@ def detection_page() -> str:
     return str(page(MADE))
 
 
+def bench_sdk_page() -> str:
+    """docs/bench-sdk.md, from the results of the benchmark."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from docs_bench_sdk import page
+
+    return str(page(MADE))
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "bench-sdk.md": bench_sdk_page,
     "detection.md": detection_page,
     "failure-modes.md": failure_modes_page,
     "settings.md": settings_page,
