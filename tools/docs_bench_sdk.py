@@ -24,8 +24,8 @@ _CALLS = """## A decorated call
 undecorated call, handing on to an exporter that discards included, on one core. In brackets: times
 the raw OpenTelemetry SDK, which writes the same two attributes already serialised. *Unsampled* is a
 sampler that says no; *disabled* is the library's own off switch (the raw SDK: its no-op tracer).
-*Import* is ms over a bare interpreter; ours (and langsmith) load the rest when first used. *p99* is of a call under eight threads, in µs over the
-undecorated call's.
+*Import* is ms over a bare interpreter; ours (and langsmith) load the rest when first used. *p99*
+is of a call under eight threads, in µs over the undecorated call's.
 """
 
 _EXPORT = """## Sending
@@ -118,5 +118,5 @@ def page(made: str) -> str:
         made: the remark that says where the page comes from.
     """
     results = json.loads(RESULTS.read_text())
-    end = f"Medians of {results['rounds']} rounds on a machine that had other work to do at the time: {results['machine']}."
+    end = f"Medians of {results['rounds']} rounds: {results['machine']}, with other work beside."
     return "\n".join([_HEAD.format(made=made), *tables(results), end]) + "\n"
