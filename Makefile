@@ -71,8 +71,8 @@ soak: install ## An hour of steady load: memory flat, gauges back to zero (SECON
 bench-demo-coverage: install ## Does the demo's interval hold the truth, over 500 seeds
 	$(BIN)/python benchmarks/demo_coverage.py
 
-bench-sdk: install ## Cost of an observed call, beside the raw OpenTelemetry SDK
-	$(BIN)/python benchmarks/sdk.py
+bench-sdk: install ## Cost of an observed call beside raw OpenTelemetry and six peers; writes docs/bench-sdk.md
+	$(BIN)/python benchmarks/sdk.py --record
 
 bench-stats: install ## Does every interval hold what it promises; writes docs/bench-stats.md (half an hour)
 	$(BIN)/python benchmarks/stats.py --record

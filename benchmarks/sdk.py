@@ -1,12 +1,13 @@
-"""What instrumentation costs the application: ours beside raw OpenTelemetry, and peers if asked.
+"""What instrumentation costs the application: ours beside raw OpenTelemetry and six peers.
 
-    .venv/bin/python benchmarks/sdk.py                 # ours and the raw SDK, a minute or two
-    .venv/bin/python benchmarks/sdk.py --peers all     # installs the peers, each in its own venv
-    .venv/bin/python benchmarks/sdk.py --json out.json
+    .venv/bin/python benchmarks/sdk.py                  # all; the peers are installed at first
+    .venv/bin/python benchmarks/sdk.py --peers none     # ours and the raw SDK
+    .venv/bin/python benchmarks/sdk.py --record         # also write docs/bench-sdk.md
 
-Every figure is measured in a process of its own, pinned to one core, contenders in turns, so that a
-noisy machine harms all of them alike; trust the ratios. The raw SDK is given what ours has to work
-out: it writes the same two attributes, already serialised.
+Every figure is measured in a process of its own, contenders in turns, so that a noisy machine
+harms all of them alike; trust the ratios. A call costs what the process spends on it, the thread
+that hands spans on included, pinned to one core. The raw SDK is given what ours has to work out:
+it writes the same two attributes, already serialised.
 """
 
 from __future__ import annotations
@@ -14,109 +15,122 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
+from typing import Any
+
+import sdk_peers
 
 HERE = Path(__file__).resolve().parent
-CASES = ("sync", "async", "generator", "unsampled", "disabled")
-PEERS = {
-    "traceloop": ["traceloop-sdk", "httpx"],
-    "openinference": ["openinference-instrumentation", "opentelemetry-sdk"],
-    "langfuse": ["langfuse"],
-    "logfire": ["logfire"],
-    "mlflow": ["mlflow"],
-    "langsmith": ["langsmith[otel]"],
-}
+RESULTS = HERE / "sdk_results.json"
+CALLS = ("sync", "async", "generator", "unsampled", "disabled")
+ONLY_OURS = ("shadow_none", "shadow_answers", "shadow_hangs")
+RAW_AND_OURS = ("export", "stall", "memory")
+SETTINGS = (
+    *("OTEL_", "FIDELITY_", "LANGFUSE_", "LANGSMITH_", "LANGCHAIN_", "LOGFIRE_", "MLFLOW_"),
+    "TRACELOOP_",
+)
+CASES = (*CALLS, "threads_p99", "import", *RAW_AND_OURS, *ONLY_OURS)
+ONCE = {"import", "memory"}  # the best of several, or minutes
 
 
 def measure(python: str, contender: str, case: str) -> float | None:
     """One figure, measured by a process of its own; None where it cannot be had."""
+    said = run(python, contender, case)
+    return None if said is None else float(said)
+
+
+def run(python: str, contender: str, case: str) -> str | None:
+    """The last word that a measuring process says."""
     ran = subprocess.run(
         [python, str(HERE / "sdk_measure.py"), contender, case],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
-        env={k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "FIDELITY_"))},
+        env={k: v for k, v in os.environ.items() if not k.startswith(SETTINGS)},
     )
     if ran.returncode:
         sys.stderr.write(f"{contender} {case}: {ran.stderr.strip().splitlines()[-1:]}\n")
         return None
-    return float(ran.stdout.split()[-1])
+    return ran.stdout.split()[-1]
 
 
-def environment(name: str, folder: Path) -> str | None:
-    """A fresh environment with one peer; None where it cannot be installed."""
-    home = folder / name
-    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-    python = home / "bin" / "python"
-    ran = subprocess.run(
-        [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *PEERS[name]],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ran.returncode:
-        sys.stderr.write(f"{name} cannot be installed: {ran.stderr.strip()[-300:]}\n")
-        return None
-    return str(python)
+def contenders_of(case: str, names: list[str]) -> list[str]:
+    """Who is measured in a case."""
+    if case in ONLY_OURS:
+        return ["ours"]
+    if case in RAW_AND_OURS:
+        return ["raw", "ours"]
+    return [name for name in names if case != "import" or name != "nothing"]
 
 
-def table(results: dict[str, dict[str, float]], cases: list[str]) -> str:
-    """The figures as a table in Markdown."""
-    lines = ["| | " + " | ".join(cases) + " |", "|---" * (len(cases) + 1) + "|"]
-    for contender, figures in results.items():
-        cells = [f"{figures[c]:.2f}" if c in figures else "–" for c in cases]
-        lines.append(f"| {contender} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def measured(
+    pythons: dict[str, str], rounds: int, cases: tuple[str, ...]
+) -> dict[str, dict[str, float]]:
+    """The medians of the figures, by contender and case; calls over the undecorated call."""
+    seen: dict[str, dict[str, list[float]]] = {name: {} for name in pythons}
+    for case in cases:
+        for _ in range(1 if case in ONCE else rounds):
+            for name in contenders_of(case, list(pythons)):
+                figure = measure(pythons[name], name, case)
+                if figure is not None:
+                    seen[name].setdefault(case, []).append(figure)
+        sys.stderr.write(f"{case} measured\n")
+    middle = {n: {c: statistics.median(f) for c, f in found.items()} for n, found in seen.items()}
+    bare = middle.pop("nothing")
+    for figures in middle.values():
+        for case in (*CALLS, "threads_p99"):
+            if case in figures:
+                figures[case] = max(figures[case] - bare[case], 0.0)
+    return middle
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", default="", help="names or 'all': " + ", ".join(PEERS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    peers = list(PEERS) if options.peers == "all" else [p for p in options.peers.split(",") if p]
-    extra = ["import", "export", "stall", "threads_p99", "memory"]
-    with tempfile.TemporaryDirectory() as folder:
-        pythons: dict[str, str] = {"raw": sys.executable, "ours": sys.executable}
-        for name in peers:
-            python = environment(name, Path(folder))
-            if python is not None:
-                pythons[name] = python
-        seen: dict[str, dict[str, list[float]]] = {name: {} for name in pythons}
-        for case in ["nothing", *CASES, *extra]:
-            for _ in range(options.rounds):
-                for name, python in pythons.items():
-                    if case in extra[1:] and name not in {"raw", "ours"}:
-                        continue
-                    figure = measure(python, name, case)
-                    if figure is None:
-                        break
-                    seen[name].setdefault(case, []).append(figure)
-    middle = {n: {c: statistics.median(f) for c, f in found.items()} for n, found in seen.items()}
-    for figures in middle.values():
-        base = figures.pop("nothing", 0.0)
-        for case in CASES:
-            if case in figures:
-                figures[case] = max(figures[case] - base, 0.0)
-    print("µs a call over the undecorated call; import in ms over a bare interpreter\n")
-    print(table(middle, [*CASES, "import"]))
-    print(
-        "\nexport: process CPU in µs a span of 18 attributes and 3 KB, OTLP/HTTP to a local sink\n"
-        "stall: longest call in ms while it exports; threads_p99: µs a call, 8 threads\n"
-        "memory: MB more after 200,000 spans\n"
+    """Measure, print and, if asked, record."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    print(table({n: middle[n] for n in ("raw", "ours")}, extra[1:]))
-    raw, ours = middle["raw"], middle["ours"]
-    print("\nours / raw: " + ", ".join(f"{c} {ours[c] / raw[c]:.2f}" for c in raw if raw[c]))
-    if options.json:
-        options.json.write_text(json.dumps(middle, indent=1))
+    choices = ", ".join(sdk_peers.PEERS)
+    parser.add_argument("--peers", default="all", help=f"all, none, or some of {choices}")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--record", action="store_true", help="write docs/bench-sdk.md")
+    parser.add_argument("--only", nargs="+", choices=CASES, help="keep the other recorded figures")
+    options = parser.parse_args()
+    everyone = {"all": list(sdk_peers.PEERS), "none": []}
+    wanted = everyone.get(options.peers, options.peers.split(","))
+    pythons = dict.fromkeys(("nothing", "raw", "ours"), sys.executable)
+    versions: dict[str, str | None] = {"raw": run(sys.executable, "raw", "version")}
+    for name in wanted:
+        try:
+            pythons[name] = str(sdk_peers.environment(name))
+        except RuntimeError as error:
+            sys.stderr.write(f"{error}\n")
+            continue
+        versions[name] = run(pythons[name], name, "version")
+    results: dict[str, Any] = {
+        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
+        "rounds": options.rounds,
+        "versions": versions,
+        "figures": measured(pythons, options.rounds, tuple(options.only or CASES)),
+    }
+    if options.only and RESULTS.exists():
+        kept = json.loads(RESULTS.read_text())
+        before, fresh = kept["figures"], results["figures"]
+        results["versions"] = {**kept["versions"], **versions}
+        results["figures"] = {n: {**before.get(n, {}), **fresh.get(n, {})} for n in before | fresh}
+    if options.record:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    sys.path.insert(0, str(HERE.parent / "tools"))
+    import docs_bench_sdk
+    import make_docs
+
+    print("\n".join(docs_bench_sdk.tables(results)))
+    if options.record:
+        make_docs.main([])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
+import importlib.metadata
 import json
 import os
 import resource
@@ -16,186 +16,15 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-TEXT = "can I bring back the shoes that I bought last week? " * 4
-ANSWER = "Goods can be returned within thirty days of their delivery. " * 9
-MODULES = {
-    "raw": "opentelemetry.sdk.trace.export",
-    "ours": "fidelity_otel",
-    "traceloop": "traceloop.sdk",
-    "openinference": "openinference.instrumentation",
-    "langfuse": "langfuse",
-    "logfire": "logfire",
-    "mlflow": "mlflow",
-    "langsmith": "langsmith",
-}
+import sdk_contenders as contenders
+from sdk_contenders import ANSWER, TEXT
+
+CALLS = ("sync", "async", "generator", "unsampled", "disabled")
+MILLION = 1_000_000
 
 
-def plain(text: str) -> str:
-    return ANSWER
-
-
-async def aplain(text: str) -> str:
-    return ANSWER
-
-
-def gplain(text: str) -> Any:
-    for _ in range(20):
-        yield "chunk of text "
-
-
-def discarding() -> Any:
-    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-
-    class Discard(SpanExporter):
-        def export(self, spans: Any) -> Any:
-            return SpanExportResult.SUCCESS
-
-    return Discard()
-
-
-def provider(sampler: Any = None) -> Any:
-    from opentelemetry import trace
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    made = TracerProvider(sampler=sampler)
-    made.add_span_processor(BatchSpanProcessor(discarding()))
-    trace.set_tracer_provider(made)
-    return made
-
-
-def sampler(case: str) -> Any:
-    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-
-    return ALWAYS_OFF if case == "unsampled" else None
-
-
-def raw(case: str) -> dict[str, Any]:
-    from opentelemetry import trace
-
-    if case == "disabled":
-        tracer: Any = trace.NoOpTracer()
-    else:
-        tracer = provider(sampler(case)).get_tracer("raw")
-    given, answer = json.dumps({"text": TEXT}), json.dumps(ANSWER)
-
-    def sync(text: str) -> str:
-        with tracer.start_as_current_span("plain", attributes={"fidelity.input": given}) as span:
-            result = plain(text)
-            span.set_attribute("fidelity.output", answer)
-            return result
-
-    async def coroutine(text: str) -> str:
-        with tracer.start_as_current_span("plain", attributes={"fidelity.input": given}) as span:
-            result = await aplain(text)
-            span.set_attribute("fidelity.output", answer)
-            return result
-
-    def generator(text: str) -> Any:
-        span = tracer.start_span("plain", attributes={"fidelity.input": given})
-        parts = []
-        with trace.use_span(span, end_on_exit=True):
-            for part in gplain(text):
-                parts.append(part)
-                yield part
-            span.set_attribute("fidelity.output", json.dumps("".join(parts)))
-
-    return {"sync": sync, "async": coroutine, "generator": generator}
-
-
-def ours(case: str) -> dict[str, Any]:
-    import fidelity_otel as fidelity
-
-    if case == "unsampled":
-        os.environ["OTEL_TRACES_SAMPLER"] = "always_off"
-    if case != "disabled":
-        fidelity.init(exporter=discarding(), instrument=False)
-    return {
-        "sync": fidelity.observe(plain),
-        "async": fidelity.observe(aplain),
-        "generator": fidelity.observe(gplain),
-    }
-
-
-def traceloop(case: str) -> dict[str, Any]:
-    if case == "disabled":
-        os.environ["TRACELOOP_TRACING_ENABLED"] = "false"
-    from traceloop.sdk import Traceloop
-    from traceloop.sdk.decorators import task
-
-    if case != "disabled":
-        Traceloop.init(exporter=discarding(), sampler=sampler(case), instruments=set())
-    made = task("plain")
-    return {"sync": made(plain), "async": made(aplain), "generator": made(gplain)}
-
-
-def openinference(case: str) -> dict[str, Any]:
-    from openinference.instrumentation import OITracer, TraceConfig
-
-    found = OITracer(provider(sampler(case)).get_tracer("oi"), config=TraceConfig())
-    return {
-        "sync": found.chain(plain),
-        "async": found.chain(aplain),
-        "generator": found.llm(gplain),
-    }
-
-
-def langfuse(case: str) -> dict[str, Any]:
-    from langfuse import Langfuse, observe
-
-    Langfuse(
-        public_key="pk-lf-x",
-        secret_key="sk-lf-x",
-        host="http://127.0.0.1:9",
-        tracing_enabled=case != "disabled",
-        sample_rate=0.0 if case == "unsampled" else 1.0,
-        span_exporter=discarding(),
-    )
-    made = observe(name="plain")
-    return {"sync": made(plain), "async": made(aplain), "generator": made(gplain)}
-
-
-def logfire(case: str) -> dict[str, Any]:
-    import logfire as found
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    found.configure(
-        send_to_logfire=False,
-        console=False,
-        sampling=found.SamplingOptions(head=0.0 if case == "unsampled" else 1.0),
-        additional_span_processors=[BatchSpanProcessor(discarding())],
-    )
-    made = found.instrument("plain", record_return=True, allow_generator=True)
-    return {"sync": made(plain), "async": made(aplain), "generator": made(gplain)}
-
-
-def mlflow(case: str) -> dict[str, Any]:
-    import mlflow as found
-
-    found.set_tracking_uri("file:///tmp/mlflow-bench")
-    if case == "disabled":
-        found.tracing.disable()
-    return {
-        "sync": found.trace(plain),
-        "async": found.trace(aplain),
-        "generator": found.trace(gplain),
-    }
-
-
-def langsmith(case: str) -> dict[str, Any]:
-    os.environ["LANGSMITH_TRACING"] = "false" if case == "disabled" else "true"
-    os.environ["LANGSMITH_ENDPOINT"] = "http://127.0.0.1:9"
-    os.environ["LANGSMITH_API_KEY"] = "x"
-    from langsmith import traceable
-
-    return {"sync": traceable(plain), "async": traceable(aplain), "generator": traceable(gplain)}
-
-
-# --- measuring -----------------------------------------------------------------------------------
-
-
-def per_call(kind: str, function: Callable[..., Any], seconds: float = 0.6) -> float:
-    """Median of nine, µs a call, all on one core."""
+def per_call(kind: str, function: Callable[..., Any], seconds: float = 0.5) -> float:
+    """Median of nine, µs of the process's CPU a call, its exporting thread included."""
     if kind == "async":
 
         async def loop(n: int) -> None:
@@ -218,18 +47,18 @@ def per_call(kind: str, function: Callable[..., Any], seconds: float = 0.6) -> f
 
     n = 200
     while True:
-        started = time.perf_counter()
+        started = time.process_time()
         run(n)
-        took = time.perf_counter() - started
+        took = time.process_time() - started
         if took > seconds / 9:
             break
         n *= 2
     times = []
     for _ in range(9):
         gc.collect()
-        started = time.perf_counter()
+        started = time.process_time()
         run(n)
-        times.append((time.perf_counter() - started) / n * 1e6)
+        times.append((time.process_time() - started) / n * 1e6)
     return sorted(times)[4]
 
 
@@ -238,13 +67,13 @@ def importing(contender: str) -> float:
 
     def best(code: str) -> float:
         times = []
-        for _ in range(5):
+        for _ in range(4):
             started = time.perf_counter()
             subprocess.run([sys.executable, "-c", code], check=True)
             times.append(time.perf_counter() - started)
         return min(times)
 
-    return (best(f"import {MODULES[contender]}") - best("pass")) * 1000
+    return (best(f"import {contenders.MODULES[contender]}") - best("pass")) * 1000
 
 
 LLM = {
@@ -259,7 +88,7 @@ LLM = {
 
 
 def exporting(contender: str, figure: str) -> float:
-    """Spans of 18 attributes over OTLP/HTTP to a sink in another process."""
+    """Spans of 18 attributes over OTLP/HTTP to a sink in another process: CPU, or longest call."""
     sink = subprocess.Popen(
         [sys.executable, __file__, "sink", ""], stdout=subprocess.PIPE, text=True
     )
@@ -318,32 +147,70 @@ def export_ours(url: str) -> tuple[Callable[[], None], Callable[[], Any]]:
     return make, lambda: fidelity.flush(30)
 
 
-def threads_p99(function: Callable[[str], Any]) -> float:
-    """99th percentile of a call, µs, under eight threads."""
-    times: list[float] = []
-
-    def run() -> None:
-        own = []
-        for _ in range(3000):
-            started = time.perf_counter()
-            function(TEXT)
-            own.append(time.perf_counter() - started)
-        times.extend(own)
-
-    workers = [threading.Thread(target=run) for _ in range(8)]
-    [w.start() for w in workers]
-    [w.join() for w in workers]
+def percentile(times: list[float]) -> float:
+    """The 99th, in µs."""
     return sorted(times)[int(len(times) * 0.99)] * 1e6
 
 
+def timed(function: Callable[[str], Any], calls: int, times: list[float]) -> None:
+    for _ in range(calls):
+        started = time.perf_counter()
+        function(TEXT)
+        times.append(time.perf_counter() - started)
+
+
+def threads_p99(function: Callable[[str], Any]) -> float:
+    """99th percentile of a call that works for 0.2 ms, µs, under eight threads."""
+
+    def work(text: str) -> None:
+        time.sleep(0.0002)  # a call that waits for a model lets the other threads in
+        function(text)
+
+    times: list[list[float]] = [[] for _ in range(8)]
+    workers = [threading.Thread(target=timed, args=(work, 1500, own)) for own in times]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return percentile([t for own in times for t in own])
+
+
 def memory(function: Callable[[str], Any]) -> float:
-    """Megabytes that the process has grown by after 200,000 calls."""
+    """Megabytes that the process has grown by after a million calls."""
     for _ in range(10_000):
         function(TEXT)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(200_000):
+    for _ in range(MILLION):
         function(TEXT)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def shadow(candidate: str) -> float:
+    """99th percentile of an incumbent of 1 ms, in µs: alone, or with a candidate."""
+    import fidelity_otel as fidelity
+
+    fidelity.init(exporter=contenders.discarding(), instrument=False)
+    for_ever = threading.Event()
+
+    def answers(text: str) -> str:
+        return ANSWER
+
+    def hangs(text: str) -> str:
+        for_ever.wait()
+        return ANSWER
+
+    def incumbent(text: str) -> str:
+        time.sleep(0.001)
+        return ANSWER
+
+    observed = fidelity.workflow("answer")(incumbent)
+    if candidate != "shadow_none":
+        beside = hangs if candidate == "shadow_hangs" else answers
+        observed = fidelity.shadow(beside, sample=1.0, timeout=2, concurrency=4)(observed)
+    times: list[float] = []
+    timed(observed, 300, [])
+    timed(observed, 3000, times)
+    return percentile(times)
 
 
 def sink() -> None:
@@ -364,30 +231,42 @@ def sink() -> None:
     server.serve_forever()
 
 
+def calling(contender: str, case: str) -> float:
+    """A figure of decorated functions; what records nothing is no figure."""
+    functions = contenders.CONTENDERS[contender](case)
+    if case == "threads_p99":
+        figure = threads_p99(functions["sync"])
+    elif case == "memory":
+        figure = memory(functions["sync"])
+    else:
+        kind = case if case in functions else "sync"
+        figure = per_call(kind, functions[kind])
+    off = case in {"unsampled", "disabled"}
+    if contender != "nothing" and off == bool(contenders.exported):
+        raise SystemExit(f"{contenders.exported} spans exported while {case}")
+    return figure
+
+
 def main() -> None:
     contender, case = sys.argv[1:3]
     if contender == "sink":
         sink()
+    if case == "version":
+        print(importlib.metadata.version(contenders.DISTRIBUTIONS[contender]))
+        return
+    if hasattr(os, "sched_setaffinity") and case in {*CALLS, "memory"}:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     if case in {"export", "stall"}:
-        print(exporting(contender, case))
+        figure = exporting(contender, case)
     elif case == "import":
-        print(importing(contender))
+        figure = importing(contender)
+    elif case.startswith("shadow_"):
+        figure = shadow(case)
     else:
-        if hasattr(os, "sched_setaffinity") and case != "threads_p99":
-            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        if case == "nothing":
-            print(per_call("sync", plain))
-        else:
-            functions = globals()[contender](case)
-            if case in {"threads_p99", "memory"}:
-                print({"threads_p99": threads_p99, "memory": memory}[case](functions["sync"]))
-            else:
-                kind = case if case in functions else "sync"
-                print(per_call(kind, functions[kind]))
-    sys.stdout.flush()
+        figure = calling(contender, case)
+    print(figure, flush=True)
     os._exit(0)  # not every library ends by itself
 
 
 if __name__ == "__main__":
-    importlib.invalidate_caches()
     main()

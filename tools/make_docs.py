@@ -214,9 +214,18 @@ def readme() -> str:
     return str(filled(ROOT / "README.md", short()))
 
 
+def bench_sdk_page() -> str:
+    """docs/bench-sdk.md, from the results of the benchmark."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from docs_bench_sdk import page
+
+    return str(page(MADE))
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "../README.md": readme,
     "sdk/integrations.md": integrations_page,
+    "bench-sdk.md": bench_sdk_page,
     "detection.md": detection_page,
     "failure-modes.md": failure_modes_page,
     "settings.md": settings_page,

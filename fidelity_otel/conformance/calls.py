@@ -71,7 +71,7 @@ class Calls(Provider):
             self.check_usage(span)
 
     def test_finish_reason_length(self, server: Loopback, recorded: Recorded) -> None:
-        """A cut answer is no error of the call, but it says so."""
+        """A cut answer is no error of the call, but it says so (openai-agents#4885)."""
         server.answer(self.reply(finish="length"))
         self.call(self.client(server.url))
         span = recorded.one(self.span_name)

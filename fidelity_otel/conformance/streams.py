@@ -57,7 +57,11 @@ class Streams(Calls):
         assert span["fidelity.stream.complete"] is True
 
     def test_stream_without_usage_says_so(self, server: Loopback, recorded: Recorded) -> None:
-        """openllmetry#627: tokens are missing without a word. The request is never changed."""
+        """openllmetry#627: tokens are missing without a word. The request is never changed.
+
+        Also openllmetry#2898.
+        Also logfire#1280.
+        """
         server.answer(self.stream_reply(usage=False))
         list(self.call(self.client(server.url), stream=True))
         span = recorded.one(self.span_name)
@@ -117,7 +121,7 @@ class Streams(Calls):
         await stream.close()
 
     async def test_stream_cancelled(self, server: Loopback, recorded: Recorded) -> None:
-        """Cancelled between two chunks: what came is kept."""
+        """Cancelled between two chunks: what came is kept (neatlogs#135)."""
         hold = threading.Event()
         server.answer(self.stream_reply(hold=hold))
         first = asyncio.Event()

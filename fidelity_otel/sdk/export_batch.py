@@ -215,6 +215,9 @@ def _suppress_key() -> str:
     return str(getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", _SUPPRESS))
 
 
+_SPANS_AT_ONCE = 16
+
+
 class ExporterSender:
     """A Sender around an OpenTelemetry SpanExporter."""
 
@@ -223,7 +226,11 @@ class ExporterSender:
 
     def send(self, spans: list[LeanSpan | ReadableSpan]) -> bool:
         """Export the SDK's own objects."""
-        readable = [s.readable() if isinstance(s, LeanSpan) else s for s in spans]
+        readable: list[ReadableSpan] = []
+        for span in spans:
+            readable.append(span.readable() if isinstance(span, LeanSpan) else span)
+            if len(readable) % _SPANS_AT_ONCE == 0:
+                time.sleep(0)  # the application's threads are let in
         return getattr(self._exporter.export(readable), "name", "SUCCESS") == "SUCCESS"
 
     def hurry(self) -> None:

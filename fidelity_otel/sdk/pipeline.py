@@ -86,6 +86,11 @@ class Pipeline:
             return tracer
         return free
 
+    def sees(self, span: Any) -> bool:
+        """Whether a span is recorded on this provider, as far as its resource tells."""
+        theirs, here = getattr(span, "resource", None), getattr(self.provider, "resource", None)
+        return theirs is None or here is None or theirs is here or theirs == here
+
     def flush(self, timeout: float) -> bool:
         """Send what is waiting; whether all was sent within `timeout` seconds."""
         milliseconds = max(int(timeout * 1000), 1)

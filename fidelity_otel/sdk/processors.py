@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -14,7 +16,16 @@ from fidelity_otel.sdk import guard
 from fidelity_otel.sdk.private import SCOPE, Privacy
 from fidelity_otel.sdk.propagate import values_in
 
-__all__ = ["ContextProcessor", "PrivacyProcessor", "PrivateExporter"]
+__all__ = ["ContextProcessor", "PrivacyProcessor", "PrivateExporter", "begun"]
+
+_DROP_IN: Final = "langfuse"
+_BEGUN: Final[ContextVar[weakref.ref[Span] | None]] = ContextVar("fidelity_begun", default=None)
+
+
+def begun() -> Span | None:
+    """The span that a drop-in client has begun last, here, without making it current."""
+    found = _BEGUN.get()
+    return None if found is None else found()
 
 
 class ContextProcessor(SpanProcessor):
@@ -26,6 +37,9 @@ class ContextProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set the context's values; the application's release on local roots."""
         try:
+            scope = span.instrumentation_scope
+            if scope is not None and scope.name.startswith(_DROP_IN):
+                _BEGUN.set(weakref.ref(span))
             values = values_in(parent_context)
             if self._release and (span.parent is None or span.parent.is_remote):
                 values.setdefault(sc.FIDELITY_RELEASE, self._release)

@@ -27,6 +27,7 @@ from fidelity_otel.sdk.options import Options
 from fidelity_otel.sdk.outcome import evaluation_event
 from fidelity_otel.sdk.pipeline import Pipeline
 from fidelity_otel.sdk.private import SCOPE, Privacy
+from fidelity_otel.sdk.processors import begun
 from fidelity_otel.sdk.recording import Recording
 from fidelity_otel.sdk.reference import Handle
 from fidelity_otel.sdk.spec import CLIENT_OPERATIONS, Spec
@@ -50,6 +51,15 @@ def detach(token: Token[Context] | None) -> None:
         _detach(token)  # the public one logs an error where the token is another context's
     except Exception:  # noqa: BLE001
         guard.counts["detach"] += 1
+
+
+def _generation() -> Span | None:
+    """The open span of a drop-in client that is a child of the current one, but not current."""
+    span = begun()
+    if span is None or not span.is_recording():
+        return None
+    current = get_current_span().get_span_context().span_id
+    return span if (0 if span.parent is None else span.parent.span_id) == current else None
 
 
 class Call:
@@ -180,10 +190,15 @@ class Recorder:
         )
 
     def foreign(self, library: str) -> Call | None:
-        """The current span, where another instrumentation of this client library opened it."""
-        span = get_current_span()
+        """The span that another instrumentation of this client library opened for this call.
+
+        Not where it goes elsewhere, to a provider that we are not on: it would be lost to us.
+        """
+        span = _generation() or get_current_span()
         scope = getattr(getattr(span, "instrumentation_scope", None), "name", None)
         if not isinstance(scope, str) or scope == SCOPE or not span.is_recording():
+            return None
+        if not self._pipeline.sees(span):
             return None
         held = getattr(span, "attributes", None) or {}
         drop_in = held.get("langfuse.observation.type") == "generation" and scope.startswith(

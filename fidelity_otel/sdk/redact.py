@@ -67,6 +67,7 @@ _NAMES: Final = (
 )
 _NAME: Final = re.compile(_NAMES, re.IGNORECASE)
 _SHORTEST: Final = 6  # no rule finds anything in less
+_NAME_LENGTH, _NAMES_KEPT = 64, 1024  # of models, tools, …: the same on every span
 _RUN: Final = b"x" * 16
 _RUN_TABLE: Final = bytes(
     ord("x") if chr(c).isascii() and (chr(c).isalnum() or chr(c) in "_-./+=~") else ord(" ")
@@ -156,9 +157,10 @@ KINDS: Final = tuple(dict.fromkeys(rule.kind for rule in RULES))
 class Redactor:
     """Replaces what the chosen kinds of rule find: `[secrets]`, `[email]` and so on."""
 
-    __slots__ = ("_gates",)
+    __slots__ = ("_clean", "_gates")
 
     def __init__(self, kinds: Iterable[str]) -> None:
+        self._clean: set[str] = set()
         wanted = tuple(kinds)
         if unknown := set(wanted) - set(KINDS):
             raise ConfigError(
@@ -175,13 +177,18 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """The text, with every finding replaced; the same object where there was none."""
-        if len(text) < _SHORTEST:
+        if len(text) < _SHORTEST or text in self._clean:
             return text
+        found = text
         for is_open, rules in self._gates:
-            if is_open(text):
+            if is_open(found):
                 for rule in rules:
-                    text = _apply(rule, text)
-        return text
+                    found = _apply(rule, found)
+        if found is text and len(text) <= _NAME_LENGTH:
+            if len(self._clean) >= _NAMES_KEPT:
+                self._clean.clear()
+            self._clean.add(text)
+        return found
 
 
 def _gate(name: str) -> Callable[[str], bool]:

@@ -71,7 +71,10 @@ class TestOpenAI(ChatWire, Conformance):
     # --- beyond the kit --------------------------------------------------------------------
 
     def test_types_stay_the_clients(self, server: Loopback, recorded: Recorded) -> None:
-        """openinference#3578: the stream's type was lost; openllmetry#165: streams were read."""
+        """openinference#3578: the stream's type was lost; openllmetry#165: streams were read.
+
+        Also openlit#391.
+        """
         client = self.client(server.url)
         server.answer(self.reply())
         assert type(self.call(client)) is ChatCompletion
@@ -128,7 +131,7 @@ class TestOpenAI(ChatWire, Conformance):
         self.check_usage(span)
 
     async def test_raw_streams(self, server: Loopback, recorded: Recorded) -> None:
-        """Langfuse misses raw streams and with_streaming_response."""
+        """Langfuse misses raw streams and with_streaming_response (otel-python-genai#380)."""
         arguments = self.arguments(stream=True, tools=False)
         server.answer(self.stream_reply())
         raw = self.client(server.url).chat.completions.with_raw_response.create(**arguments)

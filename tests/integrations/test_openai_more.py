@@ -257,7 +257,10 @@ def test_a_framework_silences_its_provider(server: Loopback, client: openai.Open
 def test_another_instrumentations_span_is_enriched_not_doubled(
     scope: str, attributes: dict[str, str], fails: bool, server: Loopback, client: openai.OpenAI
 ) -> None:
-    """Logfire, Langfuse, Traceloop in the same process: one span, tokens once, attempts seen."""
+    """Logfire, Langfuse, Traceloop in the same process: one span, tokens once, attempts seen.
+
+    Also strands#1267.
+    """
     limited = Reply({"error": {}}, status=429, headers={"retry-after-ms": "1"})
     good = Reply(completion({"content": "a"}, "stop"))
     server.answer(limited, *([] if fails else [good]))
@@ -277,6 +280,44 @@ def test_another_instrumentations_span_is_enriched_not_doubled(
     assert span["fidelity.recovery"] == ("abandoned" if fails else "recovered")
     assert "gen_ai.usage.input_tokens" not in span.attributes
     assert span.events("fidelity.attempt")[0]["http.response.status_code"] == 429
+
+
+def test_a_generation_that_is_not_current_is_enriched_not_doubled(
+    server: Loopback, client: openai.OpenAI
+) -> None:
+    """Langfuse's drop-in client opens a span for the call without making it current."""
+    server.answer(Reply(completion({"content": "a"}, "stop")))
+    with record() as recorded:
+        assert STATE.pipeline is not None
+        other = STATE.pipeline.provider.get_tracer("langfuse-sdk")
+        generation = {"langfuse.observation.type": "generation"}
+        with fidelity.span("agent", "invoke_agent"):
+            theirs = other.start_span("theirs", attributes=generation)
+            ask(client)
+            theirs.end()
+            ask(client)  # theirs has ended: this call is another
+        theirs = other.start_span("elsewhere", attributes=generation)
+        with fidelity.span("agent 2", "invoke_agent"):
+            ask(client)  # theirs is open, but not for this call
+        theirs.end()
+    assert recorded.one("theirs")["fidelity.attempt.count"] == 1
+    assert "fidelity.attempt.count" not in recorded.one("elsewhere").attributes
+    assert recorded.names.count("chat small-model") == 2
+
+
+def test_a_span_that_goes_elsewhere_does_not_stand_for_ours(
+    server: Loopback, client: openai.OpenAI
+) -> None:
+    """Another library with a provider of its own (Logfire): the call would be lost to us."""
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+
+    server.answer(Reply(completion({"content": "a"}, "stop")))
+    apart = TracerProvider(resource=Resource({"service.name": "apart"}), shutdown_on_exit=False)
+    scope = "opentelemetry.instrumentation.openai.v1"
+    with record() as recorded, apart.get_tracer(scope).start_as_current_span("theirs"):
+        ask(client)
+    assert recorded.names == ["chat small-model"]
 
 
 def test_an_unrelated_span_around_the_call_changes_nothing(

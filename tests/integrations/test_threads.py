@@ -97,6 +97,7 @@ def test_subprocesses_continue_by_the_environment(recorded: Recorded) -> None:
 
 
 def test_messages_continue_by_their_headers(recorded: Recorded) -> None:
+    """openllmetry#4374: a message's traceparent was never injected."""
     with fidelity.context(conversation="c1"), fidelity.span("producer"):
         sent = [(k.title(), v.encode()) for k, v in fidelity.headers().items()]
     with fidelity.continue_trace(sent), fidelity.span("consumer"):

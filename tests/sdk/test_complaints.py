@@ -66,12 +66,15 @@ COMPLAINTS = {
 
 
 @cache
-def functions(file: str) -> set[str]:
+def functions(file: str) -> dict[str, str]:
+    """The tests of a file and what their docstrings say."""
     tree = ast.parse((TESTS / file).read_text())
-    return {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return {n.name: ast.get_docstring(n) or "" for n in ast.walk(tree) if isinstance(n, kinds)}
 
 
 @pytest.mark.parametrize(("complaint", "test"), COMPLAINTS.items())
 def test_each_complaint_has_its_test(complaint: str, test: str) -> None:
     file, _, name = test.partition("::")
     assert name in functions(file), complaint
+    assert complaint.partition("#")[2] in functions(file)[name], f"{test} must cite {complaint}"

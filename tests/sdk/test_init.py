@@ -240,6 +240,7 @@ def test_a_dead_endpoint_costs_nothing_and_ends_in_time(endpoint: str) -> None:
 
 
 def test_bounded_flush_and_shutdown_with_a_server_that_never_answers() -> None:
+    """otel-python#2024: the application hangs at its end."""
     import threading
 
     with Loopback() as slow:

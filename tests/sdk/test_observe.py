@@ -242,6 +242,7 @@ def test_methods_in_either_order(recorded: Recorded) -> None:
 
 
 def test_a_class_stays_a_class(recorded: Recorded) -> None:
+    """digma#36: a class decorator breaks static methods."""
     assert inspect.isclass(ModuleClass)
     it = ModuleClass.make(1)
     assert type(it) is ModuleClass
@@ -384,7 +385,7 @@ def test_wrong_arguments_raise_the_callers_type_error(recorded: Recorded) -> Non
 
 
 def test_pickling() -> None:
-    """wrapt#102: proxies of decorators cannot be pickled; closures can."""
+    """wrapt#102: proxies of decorators cannot be pickled; closures can (wrapt#47)."""
     for thing in (module_level, module_coroutine, ModuleClass, Methods.plain, Methods().plain):
         again = pickle.loads(pickle.dumps(thing))
         if inspect.isroutine(thing) and not inspect.ismethod(thing):

@@ -79,18 +79,28 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
 
 @pytest.mark.data
 def test_false_positives_on_ordinary_text_are_measured(data_sets: Path) -> None:
-    """Real conversations with tools (tau-bench) and answers of chat models (HaluEval)."""
-    texts: list[str] = []
+    """Real conversations with tools (tau-bench) and answers of chat models (HaluEval).
+
+    The figures are those of docs/sdk/capture.md. All that is found was looked at: it is what it is
+    called, but for a list of subnet masks.
+    """
+    texts: set[str] = set()
     for name in ("tau_bench/gpt-4o-airline.json.gz", "halueval/general_data.json.gz"):
         raw = gzip.decompress((data_sets / name).read_bytes()).decode()
         values = (
             [json.loads(raw)] if raw.lstrip().startswith("[") else map(json.loads, raw.splitlines())
         )
-        texts += [text for value in values for text in strings(value)]
-    assert len(texts) > 10_000
-    redact = Redactor(["secrets", "card", "iban", "phone", "ip"])
-    wrong = [t for t in texts if redact(t) is not t]
-    assert len(wrong) / len(texts) < 0.001, wrong[:10]
+        texts |= {text for value in values for text in strings(value)}
+    assert len(texts) == 18_292
+    found = {}
+    for kind in KINDS:
+        redact = Redactor([kind])
+        found[kind] = [t for t in texts if redact(t) is not t]
+    counts = {kind: len(hits) for kind, hits in found.items()}
+    assert counts == {"secrets": 3, "email": 47, "iban": 0, "card": 0, "phone": 3, "ip": 2}
+    assert all("password" in text.lower() for text in found["secrets"])
+    assert all("@" in text for text in found["email"])
+    assert ["subnet mask" in text for text in found["ip"]].count(True) == 1
 
 
 def strings(value: object) -> list[str]:

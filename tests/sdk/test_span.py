@@ -91,7 +91,7 @@ def test_operations(recorded: Recorded) -> None:
 
 
 def test_tools_on_an_agents_span_are_its_children(recorded: Recorded) -> None:
-    """otel-python-genai#557: a failed tool must not look fine."""
+    """otel-python-genai#557: a failed tool must not look fine (otel-python-genai#485)."""
     with fidelity.span("bot", "invoke_agent") as agent:
         agent.tool("good", {"a": 1}, "ok")
         agent.tool("bad", {"a": 1}, error=TimeoutError("slow"))

@@ -68,7 +68,7 @@ def test_wrong_arguments_are_reported_at_the_call(recorded: Recorded) -> None:
 
 
 def test_a_stream_read_to_its_end(recorded: Recorded) -> None:
-    """openllmetry and openinference: the span ends before or without the output."""
+    """openllmetry and openinference: the span ends before or without the output (openlit#1625)."""
     with fidelity.span("before"):
         stream = count(3)
     assert "count" not in recorded.names, "nothing ran yet"
@@ -175,6 +175,7 @@ async def test_async_stream_closed_in_another_task(
 async def test_async_stream_finished_by_the_event_loop(
     recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """pydantic-ai#6569: a spurious detach error on an interrupted stream."""
     cleaned = asyncio.Event()
 
     @fidelity.observe("cleaning")
@@ -391,6 +392,8 @@ def test_the_consumers_spans_keep_their_parent(recorded: Recorded) -> None:
 
 
 async def test_the_consumers_spans_keep_their_parent_async(recorded: Recorded) -> None:
+    """langfuse#7749: spans of the consumer became zero-length siblings."""
+
     @fidelity.observe("stream")
     async def stream() -> AsyncIterator[int]:
         async with fidelity.span("inside"):

@@ -14,6 +14,7 @@ ROOT = HERE.parents[1]
 
 @pytest.mark.timeout(300)
 def test_mypy() -> None:
+    """weave#5876: types become Any."""
     ran = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", str(HERE / "api.py")],
         capture_output=True,
@@ -25,6 +26,7 @@ def test_mypy() -> None:
 
 @pytest.mark.timeout(300)
 def test_basedpyright() -> None:
+    """langsmith-sdk#337: types become Any."""
     command = Path(sys.executable).with_name("basedpyright")
     if not command.exists():
         pytest.skip("basedpyright is not installed")
