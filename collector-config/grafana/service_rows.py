@@ -135,4 +135,22 @@ def service() -> list[Panel]:
             ("sum by (operation) (increase(fidelity_store_errors_total[1h]))", "{{operation}}"),
             wide=8,
         ),
+        course(
+            "Sent on",
+            "Spans a second, by destination; refused ones are never sent again.",
+            "short",
+            (rate("fidelity_forwarded_spans_total", "destination"), "{{destination}}"),
+            (
+                rate("fidelity_forward_refused_spans_total", "destination"),
+                "refused by {{destination}}",
+            ),
+            wide=12,
+        ),
+        course(
+            "Waiting to be sent on",
+            "What a destination has not taken yet; the journal keeps it.",
+            "bytes",
+            ("max by (destination) (fidelity_forward_lag_bytes)", "{{destination}}"),
+            wide=12,
+        ),
     ]

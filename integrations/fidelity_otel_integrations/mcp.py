@@ -1,13 +1,11 @@
-"""mcp ≥ 1.12: tool calls of client sessions, with arguments and results; the trace goes along.
+"""mcp ≥ 2.3: tool calls of client sessions, with arguments and results; the trace goes along.
 
-From 2 on the library traces its requests itself: then a tool call's request has one span, which
-holds what either knows. Earlier releases send the trace context from here. Within a framework's
-span of the same tool no second one is made.
+The library traces its requests itself: a tool call's request has one span, which holds what either
+knows. Within a framework's span of the same tool no second one is made.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -118,35 +116,8 @@ def _ours(call: Call, attributes: Mapping[str, Any]) -> Generator[Any]:
     yield call.recording.span
 
 
-async def _send_request(
-    wrapped: Any, _session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """Before release 2 the library sends no trace context."""
-    if _CURRENT.get() is not None:
-        try:
-            request = kwargs.get("request", args[0] if args else None)
-            _carry(getattr(getattr(request, "root", request), "params", None))
-        except Exception as error:  # noqa: BLE001
-            guard.trip("mcp", error)
-    return await wrapped(*args, **kwargs)
-
-
-def _carry(params: Any) -> None:
-    types: Any = importlib.import_module("mcp.types")
-    from fidelity_otel.sdk.context import headers
-
-    if params is not None and "meta" in type(params).model_fields:
-        held = params.meta.model_dump(exclude_none=True) if params.meta is not None else {}
-        params.meta = types.RequestParams.Meta(**{**headers(), **held})
-
-
 def _install(patches: Patches, module: ModuleType) -> None:
     patches.wrap(module.ClientSession, "call_tool", _call_tool)
-
-
-def _old(patches: Patches, module: ModuleType) -> None:
-    if hasattr(module, "BaseSession"):
-        patches.wrap(module.BaseSession, "send_request", _send_request)
 
 
 def _new(patches: Patches, module: ModuleType) -> None:
@@ -158,8 +129,8 @@ _INTEGRATION: Final = Integration(
     LIBRARY,
     _install,
     module="mcp.client.session",
-    minimum=(1, 12),
-    more={"mcp.shared.jsonrpc_dispatcher": _new, "mcp.shared.session": _old},
+    minimum=(2, 3),
+    more={"mcp.shared.jsonrpc_dispatcher": _new},
 )
 instrument = _INTEGRATION.instrument
 uninstrument = _INTEGRATION.uninstrument

@@ -1,4 +1,4 @@
-"""openai-agents ≥ 0.4: agents, model calls, tools, handoffs, guardrails, by its own tracing."""
+"""openai-agents ≥ 0.24: agents, model calls, tools, handoffs, guardrails, by its own tracing."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ _INTEGRATION: Final = Integration(
     _install,
     module="agents.tracing",
     distribution="openai-agents",
-    minimum=(0, 4),
+    minimum=(0, 24),
 )
 instrument = _INTEGRATION.instrument
 uninstrument = _INTEGRATION.uninstrument

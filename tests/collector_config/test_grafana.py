@@ -140,6 +140,7 @@ def busy(metrics: Metrics, tally: Tally, turn: int) -> None:
         metrics.inc("fidelity_received_bytes", 5000, protocol=protocol)
         metrics.inc("fidelity_received_requests", protocol=protocol, status="ok")
     metrics.inc("fidelity_store_errors", operation="write")
+    metrics.set("fidelity_forward_lag_bytes", 100.0 + turn, destination="http://tempo:4318")
     metrics.observe("fidelity_journal_fsync_seconds", 0.003)
     metrics.observe("fidelity_review_duration_seconds", 42.0)
     metrics.set_total("fidelity_reviews", 3 * turn, "right", "estimation")
@@ -161,6 +162,8 @@ def busy(metrics: Metrics, tally: Tally, turn: int) -> None:
         ("spans_late", ""),
         ("spans_decided", ""),
         ("detection_failed", ""),
+        ("forward_sent", "http://tempo:4318"),
+        ("forward_refused", "http://tempo:4318"),
     ):
         tally.add(name, label, 2)
 

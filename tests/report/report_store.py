@@ -84,6 +84,7 @@ def ingested(folder: Path) -> Path:
         data=data,
         FIDELITY_SAMPLE_REVIEWS_PER_DAY="480",  # 20 an hour
         FIDELITY_SAMPLE_DISCOVERY_SHARE="0",
+        FIDELITY_SAMPLE_SALT="the same draw every time",
     )
     return data
 

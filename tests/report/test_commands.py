@@ -230,6 +230,7 @@ def test_the_plugin_is_harmless_in_other_peoples_runs(pytester: pytest.Pytester)
             assert not heavy & set(sys.modules)
         """
     )
-    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
+    others = ("-p", "no:langsmith_plugin")  # comes with langchain, and is not light
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", *others, "--strict-markers")
     done.assert_outcomes(passed=1)
     assert "fidelity:" not in done.stdout.str()
