@@ -26,7 +26,7 @@ from fidelity_otel.processor.chores import Chores
 from fidelity_otel.processor.clock import steady_clock
 from fidelity_otel.processor.config import Config
 from fidelity_otel.processor.decide import Decider
-from fidelity_otel.processor.detect import detect, risk
+from fidelity_otel.processor.detect import History, detect, risk
 from fidelity_otel.processor.folder import hold_folder, write_ports
 from fidelity_otel.processor.forward import Findings, forwarders
 from fidelity_otel.processor.health import Health
@@ -53,10 +53,14 @@ _GARBAGE: Final = (50_000, 20, 100)
 
 
 def make_pipeline(live: Live, tally: Tally) -> Pipeline:
-    """The pipeline with this installation's detectors and sampler, as they are set now."""
+    """The pipeline with this installation's detectors and sampler, as they are set now.
+
+    What shapes tools' results have is learned as traces come, anew in each process.
+    """
+    history = History()
     return Pipeline(
         detect=lambda trace, _now: (
-            *detect(trace, live.detection),
+            *detect(trace, live.detection, history=history),
             *live.contracts.findings(trace),
         ),
         risk=lambda trace, findings: risk(trace, findings, live.risk_model),
