@@ -10,10 +10,14 @@ from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.detect.recovery import Recovery, without_success
 from fidelity_otel.processor.detect.settings import DetectSettings
 from fidelity_otel.processor.detect.step import Step, canonical
+from fidelity_otel.processor.detect.wording import is_changing
 
 __all__ = ["find"]
 
 _TRANSIENT = ("rate_limited", "timeout")
+_TWICE = 2
+"""A call that changes something has no reason to be made again; two that only read have none if
+each is made twice."""
 
 
 def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
@@ -21,12 +25,38 @@ def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
     same: dict[tuple[str, str], list[Step]] = {}
     for step in facts.steps:
         same.setdefault((step.name, step.key), []).append(step)
+    again: list[list[Step]] = []
     for (name, _), steps in same.items():
-        if len(steps) >= settings.loop_calls:
-            for run in _unchanging(steps):
-                if len(run) >= settings.loop_calls:
-                    yield _finding(facts, name, run)
+        if len(steps) < _TWICE:
+            continue
+        enough = min(settings.loop_calls, _TWICE) if is_changing(name) else settings.loop_calls
+        for run in _unchanging(steps):
+            if len(run) >= enough:
+                yield _finding(facts, name, run)
+            elif len(run) >= _TWICE:
+                again.append(run)
+    if sum(len(run) - 1 for run in again) >= settings.loop_calls - 1:
+        yield _over_again(facts, again)
     yield from _same_words(facts, settings)
+
+
+def _over_again(facts: Facts, runs: Sequence[Sequence[Step]]) -> Finding:
+    """Several calls, each made again without anything changing."""
+    steps = sorted((step for run in runs for step in run), key=lambda s: s.index)
+    last = steps[-1]
+    recovery = _became(facts, last)
+    names = ", ".join(dict.fromkeys(s.name for s in steps))
+    return Finding(
+        mode="loop",
+        state=recovery.state,
+        span_id=last.span_id,
+        evidence=(
+            f"{len(runs)} calls were made again with equal arguments and the same result: {names}."
+        ),
+        span_ids=tuple(dict.fromkeys(s.span_id for s in steps)),
+        recovered_by=recovery.by,
+        noticed=recovery.noticed,
+    )
 
 
 def _unchanging(steps: Sequence[Step]) -> Iterator[list[Step]]:

@@ -18,7 +18,8 @@ MODES: Final[tuple[Mode, ...]] = (
         name="loop",
         title="Loop",
         what="The same tool call with equal arguments and the same result, or the same words of "
-        "the model, at least three times (`detect.loop_calls`).",
+        "the model, at least three times (`detect.loop_calls`); twice, where the call changes "
+        "something (`update_…`, `send_…`); or two different calls, each made twice.",
         why="The system spends time and money without getting on, and often ends by giving up.",
         evidence="Calls grouped by tool and canonical arguments; a result that changes is polling "
         "and no loop; retries of rate limits and time-outs are not counted here.",

@@ -79,6 +79,21 @@ _READING: Final = frozenset(
     ]
 )
 
+_CHANGING: Final = frozenset(
+    [
+        *("add", "book", "buy", "cancel", "change", "charge", "create", "delete", "exchange"),
+        *("insert", "modify", "order", "pay", "place", "post", "refund", "remove", "send"),
+        *("submit", "transfer", "update", "write"),
+    ]
+)
+
+
+@lru_cache(maxsize=4096)
+def is_changing(name: str) -> bool:
+    """Whether a tool's name begins with a word for changing something: cancel_order, sendMail."""
+    first = _WORDS.search(name[:100])
+    return first is not None and first.group().lower() in _CHANGING
+
 
 @lru_cache(maxsize=4096)
 def is_reading(name: str) -> bool:
