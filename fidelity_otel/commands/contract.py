@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +92,7 @@ def calibrate(
     """
     from fidelity_otel.processor.contract import load_contracts
     from fidelity_otel.processor.read import read_otlp
-    from fidelity_otel.processor.read_files import traces_in
+    from fidelity_otel.processor.read_files import contents_of, traces_in
     from fidelity_otel.report.rule_calibration import calibrated, read_labels
 
     contracts = load_contracts([file], ask=judge)
@@ -106,7 +105,7 @@ def calibrate(
         bad.append(place)
         click.echo(f"{place}: {what}", err=True)
 
-    for otlp in traces_in(_contents(traces, report), report):
+    for otlp in traces_in(contents_of(traces, report), report):
         trace = read_otlp(otlp)
         if trace.spans and trace.trace_id in wanted:
             before = contracts.failed.copy()
@@ -132,7 +131,7 @@ def _said(outcome: Any) -> str:
 
 def _check(contracts: Any, files: tuple[str, ...], form: str) -> int:
     from fidelity_otel.processor.read import read_otlp
-    from fidelity_otel.processor.read_files import traces_in
+    from fidelity_otel.processor.read_files import contents_of, traces_in
 
     bad: list[str] = []
 
@@ -143,7 +142,7 @@ def _check(contracts: Any, files: tuple[str, ...], form: str) -> int:
     encode = msgspec.json.Encoder().encode
     count: dict[str, list[str]] = {}
     seen = broken = 0
-    for otlp in traces_in(_contents(files, report), report):
+    for otlp in traces_in(contents_of(files, report), report):
         trace = read_otlp(otlp)
         if not trace.spans or not contracts.rules_of(trace.workflow):
             continue
@@ -165,11 +164,3 @@ def _check(contracts: Any, files: tuple[str, ...], form: str) -> int:
     if bad:
         raise InputError(f"{len(bad)} of the inputs could not be read; see above")
     return broken
-
-
-def _contents(files: tuple[str, ...], report: Any) -> Iterator[tuple[str, bytes]]:
-    for name in files:
-        try:
-            yield name, sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        except OSError as error:
-            report(name, error.strerror or str(error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +14,7 @@ from fidelity_otel.model import Finding, Trace
 from fidelity_otel.processor.contract import Contracts, load_contracts
 from fidelity_otel.processor.detect import DetectSettings, History, detect, risk
 from fidelity_otel.processor.read import read_otlp
-from fidelity_otel.processor.read_files import traces_in
+from fidelity_otel.processor.read_files import contents_of, traces_in
 from fidelity_otel.settings import read_env
 
 __all__ = ["command"]
@@ -80,7 +79,7 @@ def command(
     if form == "auto":
         form = "text" if sys.stdout.isatty() else "json"
     rules = load_contracts(contracts)
-    rows = _rows(traces_in(_contents(files, report), report), settings, rules)
+    rows = _rows(traces_in(contents_of(files, report), report), settings, rules)
     if form == "json":
         _print_json(rows, full=full)
     else:
@@ -88,17 +87,6 @@ def command(
     if bad:
         shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")  # noqa: PLR2004
         raise InputError(f"{len(bad)} of the inputs could not be read: {shown}; see above")
-
-
-def _contents(files: tuple[str, ...], report: Any) -> Iterator[tuple[str, bytes]]:
-    for name in files:
-        try:
-            if name == "-":
-                yield "stdin", sys.stdin.buffer.read()
-            else:
-                yield name, Path(name).read_bytes()
-        except OSError as error:
-            report(name, error.strerror or str(error))
 
 
 def _rows(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -37,6 +36,7 @@ def command(files: tuple[str, ...], path: Path | None, data: str | None, *, draw
     from fidelity_otel.processor.decide import Decider
     from fidelity_otel.processor.ingest import ingest
     from fidelity_otel.processor.live import Live
+    from fidelity_otel.processor.read_files import contents_of
     from fidelity_otel.processor.service import make_pipeline
     from fidelity_otel.processor.tally import Tally
     from fidelity_otel.processor.windows import Windows
@@ -63,7 +63,7 @@ def command(files: tuple[str, ...], path: Path | None, data: str | None, *, draw
         with click.progressbar(
             length=1, label="ingest", file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
-            done = ingest(_contents(files, report), decider, report=report)
+            done = ingest(contents_of(files, report), decider, report=report)
             bar.update(1)
         ends = {end: n for (name, end), n in tally.all().items() if name == "traces_ended"}
         told = ", ".join(f"{n} {end}" for end, n in sorted(ends.items())) or "nothing to decide"
@@ -77,15 +77,3 @@ def command(files: tuple[str, ...], path: Path | None, data: str | None, *, draw
         raise InputError(
             f"{len(bad)} places could not be read, the first is {bad[0]}; the rest is stored"
         )
-
-
-def _contents(files: tuple[str, ...], report: object) -> Iterator[tuple[str, bytes]]:
-    for name in files:
-        if name == "-":
-            yield "standard input", sys.stdin.buffer.read()
-            continue
-        try:
-            yield name, Path(name).read_bytes()
-        except OSError as error:
-            assert callable(report)
-            report(name, f"cannot be read: {error.strerror}")

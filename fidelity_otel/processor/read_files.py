@@ -5,8 +5,10 @@ What cannot be read is reported with its file and line; the rest is still read.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -14,7 +16,7 @@ import msgspec
 from fidelity_otel.errors import WireError
 from fidelity_otel.processor.wire import from_json, join, split
 
-__all__ = ["requests_in", "traces_in"]
+__all__ = ["contents_of", "requests_in", "traces_in"]
 
 Report = Callable[[str, str], None]
 """Called with a place ("traces.jsonl:7") and what is wrong there."""
@@ -24,6 +26,23 @@ _LARGEST: Final = 4 << 30
 _PREFIX: Final = 4
 _TRACES: Final = (b"resourceSpans",)
 _OTHERS: Final = (b"resourceLogs", b"resourceMetrics")
+
+
+def contents_of(names: Iterable[str], report: Report) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of each file; `-` is standard input.
+
+    Args:
+        names: paths.
+        report: told of every file that cannot be read.
+    """
+    for name in names:
+        try:
+            if name == "-":
+                yield "standard input", sys.stdin.buffer.read()
+            else:
+                yield name, Path(name).read_bytes()
+        except OSError as error:
+            report(name, f"cannot be read: {error.strerror or error}")
 
 
 def traces_in(sources: Iterable[tuple[str, bytes]], report: Report) -> Iterator[bytes]:
