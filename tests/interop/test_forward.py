@@ -52,8 +52,9 @@ service:
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
-    whole = out.read_text().splitlines() if out.exists() else []
-    return [json.loads(line) for line in whole if line.endswith("}")]
+    """What the Collector has written; the line that it is still writing is left for later."""
+    written = out.read_bytes() if out.exists() else b""
+    return [json.loads(line) for line in written.split(b"\n")[:-1]]
 
 
 def spans(out: Path) -> dict[bytes, tuple[bytes, ...]]:
