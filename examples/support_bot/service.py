@@ -30,14 +30,17 @@ class Service:
     api: httpx.Client
 
     def traces(self) -> list[dict[str, Any]]:
-        """Every stored trace, with what was found in it."""
-        found: list[dict[str, Any]] = []
+        """Every stored trace, once, with what was found in it."""
+        found: dict[str, dict[str, Any]] = {}
+        offset = 0
         while True:
-            asked = {"limit": 500, "offset": len(found)}
+            asked = {"limit": 500, "offset": offset}
             page = self.api.get("/api/v1/traces", params=asked).raise_for_status().json()
-            found += page
+            # The newest come first: one that arrives meanwhile pushes others onto the next page.
+            found |= {trace["trace_id"]: trace for trace in page}
+            offset += len(page)
             if not page:
-                return found
+                return list(found.values())
 
     def wait_for_traces(self, count: int, seconds: float = 60.0) -> list[dict[str, Any]]:
         """All traces, as soon as there are `count`: assembling waits a moment for stragglers."""
