@@ -26,7 +26,7 @@ _UNKNOWN_FRAME_PI = 1e-9
 
 
 class Rows(NamedTuple):
-    """The frame's rows, checked. `reviewed` marks the labelled ones; arrays have shape (N,)."""
+    """The frame's rows, checked. `reviewed` marks the labelled ones; arrays have shape (rows,)."""
 
     label: Floats
     reviewed: Bools
@@ -34,6 +34,7 @@ class Rows(NamedTuple):
     pi: Floats
     given_pi: bool
     whole_frame: bool
+    units: Floats
 
 
 def estimate(
@@ -44,6 +45,7 @@ def estimate(
     stratum: Any = None,
     cluster: Any = None,
     hand_picked: ArrayLike | None = None,
+    units: ArrayLike | None = None,
     name: str = "outcome",
     level: float = 0.95,
     minimum_n: int = 10,
@@ -66,6 +68,8 @@ def estimate(
         stratum: group of each row that the design knew, shape (N,).
         cluster: conversation or user of each row, shape (N,).
         hand_picked: true where a person chose the row for review: such labels are left out.
+        units: how many units of the frame each row stands for, shape (N,); ones by default. Rows
+            without review that are alike can be one row, so that a frame of millions is small.
         name: carried into the estimate.
         level: confidence level of the interval.
         minimum_n: below so many reviews there is no estimate.
@@ -73,12 +77,14 @@ def estimate(
         maturity: share of the frame old enough for its label, carried into the estimate.
 
     Raises:
-        DesignError: labels outside 0–1, π outside (0, 1] or missing, lengths that differ.
+        DesignError: labels outside 0–1, π outside (0, 1] or missing, lengths that differ, a
+            reviewed row that stands for several units.
     """
     check_level(level)
-    rows, notes = _rows(label, prediction, pi, hand_picked)
-    total = rows.label.shape[0]
-    stratum_of, names = codes(stratum, total, "stratum")
+    rows, notes = _rows(label, prediction, pi, hand_picked, units)
+    length = rows.label.shape[0]
+    total = round(float(rows.units.sum()))
+    stratum_of, names = codes(stratum, length, "stratum")
     chosen = np.flatnonzero(rows.reviewed)
     n = chosen.size
     empty = Estimate(
@@ -98,17 +104,19 @@ def estimate(
         notes.insert(0, f"insufficient data: {n} reviewed, at least {max(1, minimum_n)} wanted")
         kish = effective_size(rows.pi[chosen]) if rows.given_pi else float(n)
         return replace(empty, n_effective=kish, warnings=tuple(notes))
-    strata = collapse(stratum_of, chosen, names, rows.pi, whole_frame=rows.whole_frame)
+    strata = collapse(
+        stratum_of, chosen, names, rows.pi, units=rows.units, whole_frame=rows.whole_frame
+    )
     prediction = rows.prediction
     if prediction is not None:
-        prediction = filled_by_stratum(prediction, strata)
-    frame, bins = frame_of(strata.code, strata.size, prediction)
+        prediction = filled_by_stratum(prediction, strata, rows.units)
+    frame, bins = frame_of(strata.code, strata.size, prediction, rows.units)
     sample = _sample(rows, strata, chosen, bins[chosen])
     fit = fitted(sample, frame)
     combined = fit.combined
     method = _method(fit, strata, given_pi=rows.given_pi)
     if cluster is not None:
-        cluster_of, _ = codes(cluster, total, "cluster")
+        cluster_of, _ = codes(cluster, length, "cluster")
         z, u = linear_scores(fit.residual, sample.pi, sample.cell, strata.share)
         combined = clustered(combined, z, u, cluster_of[chosen])
         method += ", clustered"
@@ -123,7 +131,7 @@ def estimate(
     N = total if rows.whole_frame else round(float(strata.size.sum())) if rows.given_pi else n
     if cluster is None and (rows.whole_frame or rows.given_pi):
         effective = 1.0 / (1.0 / effective + 1.0 / N)  # simple random reviews of the same frame
-    notes += warnings_of(sample.y, sample.pi, strata, chosen, rows.prediction)
+    notes += warnings_of(sample.y, sample.pi, strata, chosen, rows.prediction, units=rows.units)
     return replace(
         empty,
         estimate=value,
@@ -141,10 +149,12 @@ def _rows(
     prediction: ArrayLike | None,
     pi: ArrayLike | None,
     hand_picked: ArrayLike | None,
+    units: ArrayLike | None,
 ) -> tuple[Rows, list[str]]:
     notes: list[str] = []
     y = shares(floats(label, "label"), "label")
     total = y.shape[0]
+    size = np.ones(total) if units is None else floats(units, "units", length=total)
     if hand_picked is not None:
         by_hand = np.asarray(hand_picked, dtype=np.bool_)
         if by_hand.shape != (total,):
@@ -154,6 +164,12 @@ def _rows(
             notes.append(f"not representative: {left_out} reviews chosen by hand are left out")
             y = np.where(by_hand, np.nan, y)
     reviewed = ~np.isnan(y)
+    unfit = ~((size == 1.0) | (~reviewed & (size >= 1.0)))
+    if unfit.any():
+        row = int(np.argmax(unfit))
+        raise DesignError(
+            f"row {row}: units = {size[row]:g}; at least 1 is wanted, and 1 of a reviewed row"
+        )
     whole = bool((~reviewed).any())
     if pi is None:
         p = np.full(total, np.nan)
@@ -174,7 +190,7 @@ def _rows(
             f = None
         elif np.isnan(f).all():
             f = None
-    return Rows(y, reviewed, f, p, pi is not None, whole), notes
+    return Rows(y, reviewed, f, p, pi is not None, whole, size), notes
 
 
 def _sample(rows: Rows, strata: Strata, chosen: Ints, bins: Ints) -> Sample:

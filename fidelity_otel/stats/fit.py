@@ -15,6 +15,9 @@ __all__ = ["Fit", "Sample", "fitted"]
 _CURVE_ROWS, _CURVE_EVENTS = 50, 10
 """Labels, and failures or successes, below which a curve is not tried."""
 
+_CLEARLY, _NOTHING = 1.0 - 1e-9, 1e-15
+"""Variances closer than this are the same: rounding must not choose between two estimates."""
+
 
 class Sample(NamedTuple):
     """The reviewed rows: arrays of shape (n,). `bins` are their predictions' bins in the frame."""
@@ -50,9 +53,11 @@ def fitted(sample: Sample, frame: Frame) -> Fit:
     found = [_predicted(sample, frame, frame.bins[sample.bins], frame.bins, "PPI++")]
     events = min(float(sample.y.sum()), float((1.0 - sample.y).sum()))
     if sample.y.size >= _CURVE_ROWS and events >= _CURVE_EVENTS and found[0].kind:
-        curve = cross_fitted(sample.y, 1.0 / sample.pi, sample.bins, frame.bins)
+        curve = cross_fitted(sample.y, 1.0 / sample.pi, sample.bins, frame.bins, sample.cell)
         found.append(_predicted(sample, frame, curve.sample, curve.by_bin, "PPI++ (isotonic)"))
-    return min(found, key=lambda fit: float(fit.combined.variance))
+    line, *curves = found
+    least = _CLEARLY * float(line.combined.variance) - _NOTHING
+    return curves[0] if curves and float(curves[0].combined.variance) < least else line
 
 
 def _predicted(sample: Sample, frame: Frame, m: Floats, by_bin: Floats, kind: str) -> Fit:

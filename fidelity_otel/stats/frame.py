@@ -58,20 +58,24 @@ def binned(prediction: Floats) -> tuple[Ints, Floats]:
     return np.asarray(bins, dtype=np.intp), centres
 
 
-def frame_of(cell: Ints, size: Floats, prediction: Floats | None) -> tuple[Frame, Ints]:
+def frame_of(
+    cell: Ints, size: Floats, prediction: Floats | None, units: Floats
+) -> tuple[Frame, Ints]:
     """Count a frame's rows.
 
     Args:
-        cell: stratum of each row, shape (N,).
+        cell: stratum of each row, shape (rows,).
         size: N_h, shape (strata,).
-        prediction: finite, shape (N,), or None.
+        prediction: finite, shape (rows,), or None.
+        units: how many units each row stands for, shape (rows,).
 
     Returns:
-        The counts, and each row's bin, shape (N,).
+        The counts, and each row's bin, shape (rows,).
     """
     strata = size.shape[0]
     if prediction is None:
         return Frame(size, np.zeros(1), size[:, None]), np.zeros(cell.size, dtype=np.intp)
     bins, values = binned(prediction)
-    counts = np.bincount(cell * values.size + bins, minlength=strata * values.size)
-    return Frame(size, values, counts.reshape(strata, -1).astype(np.float64)), bins
+    place = cell * values.size + bins
+    counts = np.bincount(place, weights=units, minlength=strata * values.size)
+    return Frame(size, values, counts.reshape(strata, -1)), bins

@@ -29,7 +29,13 @@ class Strata(NamedTuple):
 
 
 def collapse(
-    code: Ints, chosen: Ints, names: list[Any], pi: Floats, *, whole_frame: bool
+    code: Ints,
+    chosen: Ints,
+    names: list[Any],
+    pi: Floats,
+    *,
+    units: Floats,
+    whole_frame: bool,
 ) -> Strata:
     """Join strata with fewer than two reviews, so that each has a mean and a variance.
 
@@ -42,12 +48,13 @@ def collapse(
         chosen: indices of the reviewed rows, shape (n,), n ≥ 1.
         names: of the strata.
         pi: inclusion probabilities, NaN where unknown, shape (N,).
+        units: how many units each row stands for, shape (N,).
         whole_frame: whether the rows are the frame; else sizes are Σ1/π.
     """
     cells = len(names)
     n = np.bincount(code[chosen], minlength=cells)
     if whole_frame or bool(np.isnan(pi[chosen]).any()):
-        size: Floats = np.bincount(code, minlength=cells).astype(np.float64)
+        size = _totals(code, units, cells)
     else:
         size = _totals(code[chosen], 1.0 / pi[chosen], cells)
     unseen = (n == 0) & (size > 0)
@@ -68,15 +75,15 @@ def collapse(
     )
 
 
-def filled_by_stratum(prediction: Floats, strata: Strata) -> Floats:
+def filled_by_stratum(prediction: Floats, strata: Strata, units: Floats) -> Floats:
     """Predictions with gaps (NaN) filled by the mean of their stratum, else of all; shape (N,)."""
     known = ~np.isnan(prediction)
     if known.all():
         return prediction
     cells = strata.size.size
-    count = np.bincount(strata.code[known], minlength=cells)
-    total = _totals(strata.code[known], prediction[known], cells)
-    mean = np.where(count > 0, total / np.maximum(count, 1), prediction[known].mean())
+    count = _totals(strata.code[known], units[known], cells)
+    total = _totals(strata.code[known], prediction[known] * units[known], cells)
+    mean = np.where(count > 0, total / np.maximum(count, 1), total.sum() / count.sum())
     return np.where(known, prediction, mean[strata.code])
 
 

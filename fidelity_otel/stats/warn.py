@@ -15,7 +15,13 @@ _WEIGHTS_TELL = 0.5
 
 
 def warnings_of(
-    y: Floats, pi: Floats, strata: Strata, chosen: Ints, prediction: Floats | None
+    y: Floats,
+    pi: Floats,
+    strata: Strata,
+    chosen: Ints,
+    prediction: Floats | None,
+    *,
+    units: Floats,
 ) -> list[str]:
     """Doubts about the design that the data itself shows.
 
@@ -25,6 +31,7 @@ def warnings_of(
         strata: strata of the frame.
         chosen: indices of the reviewed rows in the frame.
         prediction: of every row of the frame, NaN where absent, or None.
+        units: how many units each row of the frame stands for.
     """
     notes: list[str] = []
     if strata.unseen:
@@ -48,7 +55,7 @@ def warnings_of(
             f"pi does not fit the frame: it implies {float((1.0 / pi).sum()):.0f} rows, "
             f"there are {whole:.0f}"
         )
-    if prediction is not None and _unlike(prediction, pi, chosen):
+    if prediction is not None and _unlike(prediction, pi, chosen, units):
         notes.append(
             "not representative: the reviewed rows' predictions differ from the frame's by more "
             "than chance; were they chosen at random?"
@@ -56,7 +63,7 @@ def warnings_of(
     return notes
 
 
-def _unlike(prediction: Floats, pi: Floats, chosen: Ints) -> bool:
+def _unlike(prediction: Floats, pi: Floats, chosen: Ints, units: Floats) -> bool:
     """Whether the weighted mean prediction of the reviewed rows is far from that of the frame."""
     known = ~np.isnan(prediction)
     mine = known[chosen]
@@ -65,5 +72,5 @@ def _unlike(prediction: Floats, pi: Floats, chosen: Ints) -> bool:
     f, w = prediction[chosen][mine], 1.0 / pi[mine]
     mean = float((w * f).sum() / w.sum())
     variance = float((w * w * (f - mean) ** 2).sum() / w.sum() ** 2)
-    distance = abs(mean - float(prediction[known].mean()))
+    distance = abs(mean - float(np.average(prediction[known], weights=units[known])))
     return bool(distance > _ALARM_Z * np.sqrt(max(variance, 1e-18)))

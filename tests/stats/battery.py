@@ -195,7 +195,7 @@ def frame_counts(load: Load) -> None:
     frame = load("frame")
     cell = np.array([0, 0, 1, 1, 1])
     f = np.array([0.2, 0.4, 0.4, 0.9, 0.9])
-    counted, bins = frame.frame_of(cell, np.array([2.0, 3.0]), f)
+    counted, bins = frame.frame_of(cell, np.array([2.0, 3.0]), f, np.ones(5))
     near(counted.mean_of(counted.bins), (0.3, 2.2 / 3))
     near(counted.share, (0.4, 0.6))
     near(counted.bins[bins], f)

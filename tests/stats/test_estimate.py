@@ -140,6 +140,11 @@ def test_doubtful_designs_are_named() -> None:
         ({"label": [1.0, 0.0], "stratum": ["a"]}, "stratum: "),
         ({"label": [1.0, 0.0], "level": 1.5}, "level = 1.5"),
         ({"label": [1.0, 0.0], "prediction": [0.1, float("inf")]}, "row 1: prediction is infinite"),
+        (
+            {"label": [1.0, NAN], "units": [2, 5]},
+            "row 0: units = 2; at least 1 is wanted, and 1 of",
+        ),
+        ({"label": [1.0, NAN], "units": [1, 0.5]}, "row 1: units = 0.5; at least 1"),
     ],
 )
 def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
@@ -184,3 +189,28 @@ def test_invariants(data: st.DataObject, n: int, level: float) -> None:
     wider = estimate(y, pi=pi, stratum=stratum, prediction=prediction, level=0.999, minimum_n=1)
     assert wider.low <= got.low + 1e-9
     assert wider.high >= got.high - 1e-9
+
+
+@given(data=st.data(), n=st.integers(12, 60))
+@settings(max_examples=100, deadline=None)
+def test_rows_that_stand_for_many_are_those_many(data: st.DataObject, n: int) -> None:
+    """Unreviewed rows that are alike may be one row with their number: nothing else changes."""
+    label = data.draw(st.lists(st.sampled_from([0.0, 1.0, NAN, NAN]), min_size=n, max_size=n))
+    stratum = data.draw(st.lists(st.sampled_from("abc"), min_size=n, max_size=n))
+    prediction = data.draw(st.lists(st.sampled_from([0.1, 0.5, NAN]), min_size=n, max_size=n))
+    many = data.draw(st.lists(st.integers(1, 5), min_size=n, max_size=n))
+    y = np.array(label)
+    units = np.where(np.isnan(y), many, 1)
+    rows = np.repeat(np.arange(n), units)
+    short = estimate(y, stratum=stratum, prediction=prediction, units=units, minimum_n=1)
+    long = estimate(
+        y[rows],
+        stratum=np.array(stratum)[rows],
+        prediction=np.array(prediction)[rows],
+        minimum_n=1,
+    )
+    assert short.N == long.N
+    assert short.warnings == long.warnings
+    if long.estimate is not None:
+        for end in ("estimate", "low", "high", "n_effective"):
+            assert getattr(short, end) == pytest.approx(getattr(long, end), abs=1e-6)
