@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ import numpy as np
 from fidelity_otel.model import Decision, Estimate, Finding, Trace
 from fidelity_otel.processor.sample import Sampler, SampleSettings
 from fidelity_otel.report.numbers import ReportSettings, summary
-from fidelity_otel.store import open_store
+from fidelity_otel.store import FramePart, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAFFIC = Path(__file__).with_name("demo_traffic.json")
@@ -178,6 +178,13 @@ class Source:
         """Neither benchmark nor truth."""
         del name
         return default
+
+    def frame_parts(
+        self, since_ns: int | None = None, until_ns: int | None = None, *, rows: int = 20_000
+    ) -> Iterator[FramePart]:
+        """All in one part."""
+        del rows
+        yield FramePart(self.frame_columns(since_ns, until_ns))
 
     def frame_columns(
         self, since_ns: int | None = None, until_ns: int | None = None

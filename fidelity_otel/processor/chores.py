@@ -17,6 +17,7 @@ from fidelity_otel.processor.metrics_store import StoreWatch
 from fidelity_otel.processor.reports import Reports
 from fidelity_otel.processor.risk_model import fit_from_reviews, keep_model
 from fidelity_otel.processor.windows import Windows
+from fidelity_otel.report.census import fold_windows
 
 if TYPE_CHECKING:
     from fidelity_otel.store import Store
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 _TICK: Final = 0.5
 _PRUNE_SECONDS: Final = 600.0
 _WINDOWS_SECONDS: Final = 5.0
+_FOLD_SECONDS: Final = 30.0
 _FIT_SECONDS: Final = 86_400.0
 _SHARE: Final = 10.0  # a chore may take a tenth of the time
 
@@ -34,7 +36,7 @@ Chore = Callable[[], Awaitable[object]]
 
 
 class Chores:
-    """Frees the journal, draws windows, refreshes estimates, prunes the store, fits the risk.
+    """Frees the journal, draws and folds windows, refreshes estimates, prunes, fits the risk.
 
     A chore that fails is logged, and tried again when its time comes.
     """
@@ -71,6 +73,7 @@ class Chores:
         every: list[tuple[str, float, Chore]] = [
             ("free the journal", _TICK, self._free),
             ("draw windows", min(_WINDOWS_SECONDS, self._window_seconds / 4), self._draw),
+            ("fold windows", _FOLD_SECONDS, self._fold),
             ("refresh estimates", self._settings["report.refresh_seconds"], self._refresh),
             ("prune the store", _PRUNE_SECONDS, self._prune),
             ("fit the risk", _FIT_SECONDS, self._fit),
@@ -107,6 +110,11 @@ class Chores:
         closed = await asyncio.to_thread(self._windows.close)
         if closed.windows:
             _log.info("%d windows drawn, %d traces to review", closed.windows, closed.enqueued)
+
+    async def _fold(self) -> None:
+        folded = await asyncio.to_thread(fold_windows, self._store, now_ns=self._clock())
+        if folded:
+            _log.info("%d windows folded", folded)
 
     async def _refresh(self) -> None:
         began = time.monotonic()

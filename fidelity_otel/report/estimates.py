@@ -43,7 +43,8 @@ class Estimates:
     """Makes a report's estimates, all with one level and one minimum.
 
     `estimator` is called with the labels (NaN = not judged) of all traces of a domain, as
-    `estimator(label, prediction=, pi=, stratum=, cluster=, level=, minimum_n=, name=, window=)`.
+    `estimator(label, prediction=, pi=, stratum=, cluster=, units=, level=, minimum_n=, name=,
+    window=)`.
     """
 
     level: float
@@ -66,7 +67,7 @@ class Estimates:
         """
         drawn, known = frame.take(frame.drawn), wrong[frame.drawn]
         rest = drawn.take(~known)
-        return self._part(rest, len(drawn), scale=1.0, offset=0.0, name=name, window=window)
+        return self._part(rest, drawn.traces, scale=1.0, offset=0.0, name=name, window=window)
 
     def silent_failure(self, frame: Frame, wrong: Flags, *, window: str = "") -> Estimate:
         """The share that reported success, has no open finding, and was wrong nevertheless.
@@ -81,12 +82,13 @@ class Estimates:
             window: put into the estimate.
         """
         drawn, told = frame.take(frame.drawn), wrong[frame.drawn]
-        known = float((told & ~drawn.loud).sum()) / max(len(drawn), 1)
+        whole = max(drawn.traces, 1)
+        known = drawn.count(told & ~drawn.loud) / whole
         rest = drawn.take(~drawn.loud & ~told)
-        share = len(rest) / max(len(drawn), 1)
+        share = rest.traces / whole
         return self._part(
             rest,
-            len(drawn),
+            drawn.traces,
             scale=-1.0,
             offset=share + known,
             name="silent_failure",
@@ -105,7 +107,7 @@ class Estimates:
                 name, value, value, value, self.level, CERTAIN, 0, 0.0, whole, window
             )  # fmt: skip
         right = self._mean(rest, name, window)
-        return shifted(right, scale=scale * len(rest) / whole, offset=offset, frame=whole)
+        return shifted(right, scale=scale * rest.traces / whole, offset=offset, frame=whole)
 
     def among_wrong(self, frame: Frame, has: Flags, wrong: Flags, *, name: str) -> Estimate:
         """The weighted share of wrong answers that have something (a failure mode).
@@ -135,13 +137,14 @@ class Estimates:
         label = np.where(frame.judged, frame.label, np.nan)
         n = int(np.isfinite(label).sum())
         if n < self.minimum_n:
-            return insufficient(name, level=self.level, n=n, frame=len(frame), window=window)
+            return insufficient(name, level=self.level, n=n, frame=frame.traces, window=window)
         made = (self.estimator or _stats_estimator())(
             label,
             prediction=frame.prediction,
             pi=frame.answered,
             stratum=frame.stratum,
             cluster=frame.cluster if _clustered(frame) else None,
+            units=frame.units,
             level=self.level,
             minimum_n=self.minimum_n,
             name=name,
@@ -155,7 +158,7 @@ def _named(warnings: tuple[str, ...], frame: Frame) -> tuple[str, ...]:
     if not any(w.startswith(_UNSEEN) for w in warnings):
         return warnings
     unseen = np.setdiff1d(frame.stratum, frame.stratum[frame.judged])
-    share = float(np.isin(frame.stratum, unseen).mean())
+    share = frame.count(np.isin(frame.stratum, unseen)) / frame.traces
     shown = ", ".join(frame.strata[k] or "(unnamed)" for k in unseen[:3])
     more = f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""  # noqa: PLR2004
     said = f"{_UNSEEN} {shown}{more}, {share:.1%} of the frame, are taken to be like others"

@@ -47,7 +47,7 @@ def coverage_of(frame: Frame) -> ReviewCoverage:
         cannot_tell=int(unsure.sum()),
         waiting=int(waiting.sum()),
         oldest_waiting_ns=int(frame.start_ns[waiting].min()) if waiting.any() else None,
-        undrawn=int((~frame.drawn).sum()),
+        undrawn=frame.count(~frame.drawn),
         double=double,
         hand_picked=hand,
         verdicts=dict(verdicts),
@@ -149,7 +149,7 @@ def outcome_lines(frame: Frame, most: int) -> tuple[OutcomeLine, ...]:
             labels=dict(labels.get(name, Counter()).most_common(most)),
             compared=compared[name],
             agrees=int(agrees[name]),
-            coverage=n / len(frame),
+            coverage=n / frame.traces,
         )
         for name, n in sorted(traces.items(), key=lambda each: (-each[1], each[0]))[:most]
     )

@@ -6,8 +6,10 @@ probability, its findings one state per mode. Nothing here estimates.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from hashlib import blake2b
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +17,17 @@ from numpy.typing import NDArray
 
 from fidelity_otel.model import FindingState
 
-__all__ = ["Frame", "FrameSource", "label_of", "read_frame", "worst_states"]
+__all__ = [
+    "Frame",
+    "FrameSource",
+    "frame_of",
+    "joined",
+    "label_of",
+    "level_of",
+    "prediction_at",
+    "read_frame",
+    "worst_states",
+]
 
 VALUE_OF = {"right": 1.0, "partly": 0.5, "wrong": 0.0}
 """What a verdict counts; `cannot_tell` is not in it: it is non-response."""
@@ -24,6 +36,8 @@ _SEVERITY: dict[str, int] = {"recovered": 0, "escalated": 1, "unrecovered": 2}
 _SAMPLE_PHASES = ("", "sample")
 _ADJUDICATION = "adjudication"
 _OUTCOME_LOG_ODDS = 2.0
+_FINENESS, _LEVELS = 8.0, 100
+_NO_ROWS: Mapping[str, list[Any]] = defaultdict(list)
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -51,8 +65,9 @@ class Frame:
     `cluster` are numbers, equal where the names are; `strata` names the former. `label` is
     the reviewers' mean verdict (1 right, ½ partly, 0 wrong), NaN without one. `unsure` traces were
     selected and looked at, and nobody could tell. `prediction` orders traces
-    by how likely they are right. `states` maps mode → worst state. `duration` is
-    in seconds, NaN where unknown.
+    by how likely they are right. `states` maps mode → worst state; `troubled` traces have one,
+    `recovered` ones got over all of theirs. `duration` is in seconds, NaN where unknown. `units` is
+    how many traces a row stands for: more than one where nobody looked at them.
     """
 
     trace_id: Objects
@@ -66,6 +81,8 @@ class Frame:
     prediction: Floats
     loud: Flags
     states: Objects
+    troubled: Flags
+    recovered: Flags
     pi: Floats
     answered: Floats
     selected: Flags
@@ -75,10 +92,28 @@ class Frame:
     reviews: Objects
     outcomes: Objects
     outcome_labels: Objects
+    units: Floats
     strata: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.trace_id)
+
+    @property
+    def traces(self) -> int:
+        """How many traces the rows stand for."""
+        return round(float(self.units.sum()))
+
+    def count(self, rows: Flags) -> int:
+        """How many traces these rows (bool, length N) stand for."""
+        return round(float(self.units[rows].sum()))
+
+    @property
+    def plain(self) -> Flags:
+        """Rows that nobody looked at and nothing is known of later: counting them is enough."""
+        touched = [bool(r) or bool(o) for r, o in zip(self.reviews, self.outcomes, strict=True)]
+        told = [bool(labels) for labels in self.outcome_labels]
+        plain: Flags = ~(self.selected | np.array(touched, dtype=bool) | np.array(told, dtype=bool))
+        return plain
 
     def take(self, rows: Flags) -> Frame:
         """The traces where `rows` (bool, length N) holds."""
@@ -101,14 +136,18 @@ class Frame:
 def read_frame(
     source: FrameSource, since_ns: int | None = None, until_ns: int | None = None
 ) -> Frame:
-    """Read the frame of a span of time.
+    """Read the frame of a span of time, a row a trace.
 
     Args:
         source: the store.
         since_ns: traces that started at or after; all where None.
         until_ns: traces that started before.
     """
-    columns = source.frame_columns(since_ns, until_ns)
+    return frame_of(source.frame_columns(since_ns, until_ns))
+
+
+def frame_of(columns: Mapping[str, list[Any]]) -> Frame:
+    """The frame in columns as the store gives them, one entry a trace."""
     count = len(columns["trace_id"])
     states = [worst_states(m, s) for m, s in zip(columns["modes"], columns["states"], strict=True)]
     reviews: list[tuple[Any, ...]] = columns["reviews"]
@@ -119,19 +158,22 @@ def read_frame(
     pi = np.array([np.nan if p is None else p for p in columns["pi"]], dtype=np.float64)
     judged = selected.reshape(count) & ~np.isnan(label.reshape(count))
     strata, stratum = _codes(columns["stratum"])
-    troubled = np.array([any(v != "recovered" for v in s.values()) for s in states], dtype=bool)
+    troubled = np.array([bool(s) for s in states], dtype=bool).reshape(count)
+    open_ = np.array([any(v != "recovered" for v in s.values()) for s in states], dtype=bool)
     return Frame(
         trace_id=_objects(columns["trace_id"]),
         workflow=_objects(columns["workflow"]),
         release=_objects(columns["release"]),
         stratum=stratum,
-        cluster=_codes(_clusters(columns))[1],
+        cluster=np.array([_number(name) for name in _clusters(columns)], dtype=np.int64),
         start_ns=np.asarray(columns["start_ns"], dtype=np.int64),
         duration=_durations(columns, count),
         success=success.reshape(count),
         prediction=_predicted(np.asarray(columns["risk"], dtype=np.float64), columns["outcomes"]),
-        loud=~success.reshape(count) | troubled.reshape(count),
+        loud=~success.reshape(count) | open_.reshape(count),
         states=_objects(states),
+        troubled=troubled,
+        recovered=troubled & ~open_.reshape(count),
         pi=pi,
         answered=_answered(pi, selected.reshape(count), judged, stratum),
         selected=selected.reshape(count),
@@ -141,8 +183,33 @@ def read_frame(
         reviews=_objects(reviews),
         outcomes=_objects(columns["outcomes"]),
         outcome_labels=_objects(columns["outcome_labels"]),
+        units=np.ones(count),
         strata=strata,
     )
+
+
+def joined(frames: Sequence[Frame]) -> Frame:
+    """Frames as one, oldest rows first; response rates are those of all together."""
+    if len(frames) <= 1:
+        return frames[0] if frames else frame_of(_NO_ROWS)
+    number: dict[str, int] = {}
+    strata = [
+        np.array([number.setdefault(n, len(number)) for n in f.strata], dtype=np.intp)[f.stratum]
+        if f.strata
+        else f.stratum
+        for f in frames
+    ]
+    columns = {
+        f.name: np.concatenate([getattr(each, f.name) for each in frames])
+        for f in fields(Frame)
+        if f.name not in {"strata", "stratum"}
+    }
+    columns["stratum"] = np.concatenate(strata)
+    order = np.argsort(columns["start_ns"], kind="stable")
+    columns = {name: column[order] for name, column in columns.items()}
+    judged = columns["selected"] & ~np.isnan(columns["label"])
+    columns["answered"] = _answered(columns["pi"], columns["selected"], judged, columns["stratum"])
+    return Frame(**columns, strata=tuple(number))
 
 
 def label_of(reviews: Sequence[Any]) -> float:
@@ -198,8 +265,24 @@ def _predicted(risk: Floats, outcomes: Sequence[Mapping[str, float | None]]) -> 
             said[place] = sum(known) / len(known) - 0.5
     right = np.clip(1.0 - risk, 1e-6, 1 - 1e-6)
     odds = right / (1.0 - right) * np.exp(2 * _OUTCOME_LOG_ODDS * np.clip(said, -0.5, 0.5))
-    predicted: Floats = odds / (1.0 + odds)
-    return predicted
+    return prediction_at(level_of(odds / (1.0 + odds)))
+
+
+def level_of(prediction: Floats) -> NDArray[np.int64]:
+    """The level of a predicted share: log-odds in eighths, −100 to 100.
+
+    Levels keep traces countable. Estimates stay unbiased however coarse a prediction is.
+    """
+    within = np.clip(np.nan_to_num(prediction, nan=0.5), 1e-9, 1 - 1e-9)
+    steps = np.round(_FINENESS * np.log(within / (1.0 - within)))
+    levels: NDArray[np.int64] = np.clip(steps, -_LEVELS, _LEVELS).astype(np.int64)
+    return levels
+
+
+def prediction_at(level: NDArray[np.int64]) -> Floats:
+    """The predicted share of a level."""
+    share: Floats = 1.0 / (1.0 + np.exp(-level / _FINENESS))
+    return share
 
 
 def worst_states(modes: Sequence[str], states: Sequence[str]) -> dict[str, FindingState]:
@@ -217,6 +300,12 @@ def _codes(names: Sequence[str]) -> tuple[tuple[str, ...], Codes]:
     number: dict[str, int] = {}
     codes = [number.setdefault(name, len(number)) for name in names]
     return tuple(number), np.array(codes, dtype=np.intp)
+
+
+def _number(name: str) -> int:
+    """A number for a name, the same in every frame."""
+    digest = blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def _clusters(columns: Mapping[str, list[Any]]) -> list[str]:

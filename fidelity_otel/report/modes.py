@@ -10,12 +10,22 @@ from fidelity_otel.report.estimates import Estimates
 from fidelity_otel.report.frame import Flags, Frame
 from fidelity_otel.report.summary import ModeLine
 
-__all__ = ["mode_lines", "troubled"]
+__all__ = ["mode_lines"]
 
 
-def mode_lines(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[ModeLine, ...]:
-    """One line a mode that was found or named, most traces first, then most named."""
-    found: Counter[tuple[str, str]] = Counter()
+def mode_lines(
+    frame: Frame, wrong: Flags, make: Estimates, most: int, counted: Counter[tuple[str, str]]
+) -> tuple[ModeLine, ...]:
+    """One line a mode that was found or named, most traces first, then most named.
+
+    Args:
+        frame: the traces.
+        wrong: those that an outcome calls wrong.
+        make: makes the estimates.
+        most: so many lines.
+        counted: (mode, worst state) → traces that are rows of the frame only as counts.
+    """
+    found = Counter(counted)
     for states in frame.states:
         found.update(states.items())
     named: Counter[str] = Counter()
@@ -45,10 +55,3 @@ def mode_lines(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[
             )
         )
     return tuple(lines)
-
-
-def troubled(frame: Frame) -> tuple[int, int]:
-    """How many traces have a finding, and in how many of them every one was recovered."""
-    with_findings = [s for s in frame.states if s]
-    recovered = [s for s in with_findings if all(v == "recovered" for v in s.values())]
-    return len(with_findings), len(recovered)

@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 
 from fidelity_otel.model import Estimate
+from fidelity_otel.report.census import CensusSource, read_census
 from fidelity_otel.report.change import changes_of
-from fidelity_otel.report.course import WINDOWS, course_of
+from fidelity_otel.report.course import WINDOWS, course_of, edges_of, periods_of, window_start
 from fidelity_otel.report.estimates import Estimates, Estimator
 from fidelity_otel.report.evidence import (
     agreement_of,
@@ -21,9 +22,9 @@ from fidelity_otel.report.evidence import (
     outcomes_wrong,
     without_reviewers_errors,
 )
-from fidelity_otel.report.frame import Flags, Frame, FrameSource, read_frame
+from fidelity_otel.report.frame import Flags, Floats, Frame
 from fidelity_otel.report.lasting import age_lines
-from fidelity_otel.report.modes import mode_lines, troubled
+from fidelity_otel.report.modes import mode_lines
 from fidelity_otel.report.pairs import candidates_of, pair_lines
 from fidelity_otel.report.summary import (
     Activity,
@@ -41,10 +42,13 @@ from fidelity_otel.settings import TABLE
 __all__ = ["ReportSettings", "ReportSource", "summary"]
 
 OTHER = "other"
-_DAY_NS = 86_400 * 10**9
+_QUANTILES = (0.5, 0.95, 0.99)
+
+Durations = Mapping[str, tuple[Floats, Floats]]
+"""Workflow → durations in seconds, and how many traces took each."""
 
 
-class ReportSource(FrameSource, Protocol):
+class ReportSource(CensusSource, Protocol):
     """What a report needs of the store."""
 
     def shadow_marks(self) -> list[tuple[str, str, str]]:
@@ -98,41 +102,44 @@ def summary(
         estimator: stands in for `stats.estimate.estimate`.
     """
     chosen = settings if isinstance(settings, ReportSettings) else ReportSettings.of(settings)
-    everything = read_frame(store, since_ns)
     marks = store.shadow_marks()
+    census = read_census(store, since_ns, keep={trace for trace, _, _ in marks})
+    judged = int(census.looked.judged.sum())
+    periods = periods_of(census, judged, chosen.minimum_n, now_ns=now_ns)
+    everything = census.frame(edges_of(now_ns, periods))
+    durations = census.durations()
     frame = everything.take(~candidates_of(everything, marks))
     make = Estimates(chosen.level, chosen.minimum_n, estimator)
     wrong = outcomes_wrong(frame, chosen.outcomes)
     fidelity = make.fidelity(frame, wrong)
     silent = make.silent_failure(frame, wrong)
     benchmark = _benchmark(store, chosen, fidelity)
-    workflows = _workflows(frame, wrong, make, chosen.max_workflows)
+    workflows = _workflows(frame, wrong, make, chosen.max_workflows, durations)
     coverage = coverage_of(frame)
-    any_finding, all_recovered = troubled(frame)
     made = Summary(
         sentence="",
         generated_ns=now_ns,
         since_ns=since_ns,
         level=chosen.level,
         minimum_n=chosen.minimum_n,
-        activity=_activity(frame),
+        activity=_activity(frame, durations, census.first_ns, census.last_ns),
         fidelity=fidelity,
         silent_failure=silent,
         wrong_by_outcome=int((wrong & frame.drawn).sum()),
         silent_by_outcome=int((wrong & ~frame.loud & frame.drawn).sum()),
-        troubled=any_finding,
-        troubled_recovered=all_recovered,
+        troubled=frame.count(frame.troubled),
+        troubled_recovered=frame.count(frame.recovered),
         worst_workflow=_worst(workflows),
         workflows=workflows,
         releases=_releases(frame, wrong, make, chosen.max_workflows),
-        modes=mode_lines(frame, wrong, make, chosen.max_workflows),
+        modes=mode_lines(frame, wrong, make, chosen.max_workflows, census.found()),
         outcomes=outcome_lines(frame, chosen.max_workflows),
         outcome_orphans=store.orphan_count(),
         reviews=coverage,
         agreement=agreement_of(frame),
         benchmark=benchmark,
         objective=chosen.objective,
-        course=course_of(frame, wrong, make, now_ns=now_ns),
+        course=course_of(frame, wrong, make, periods),
         windows=_windows(
             frame,
             wrong,
@@ -155,36 +162,48 @@ def summary(
         corrected=without_reviewers_errors(fidelity, frame),
         truth=_truth(store),
         warnings=_warnings(fidelity, silent),
-        status=_status(len(frame), coverage.judged, fidelity),
+        status=_status(frame.traces, coverage.judged, fidelity),
     )
     return msgspec.structs.replace(made, sentence=sentence_of(made))
 
 
-def _activity(frame: Frame) -> Activity:
-    times = frame.start_ns
+def _activity(
+    frame: Frame, durations: Durations, first_ns: int | None, last_ns: int | None
+) -> Activity:
     return Activity(
-        traces=len(frame),
-        reported_success=int(frame.success.sum()),
-        loud=int(frame.loud.sum()),
-        first_ns=int(times.min()) if len(frame) else None,
-        last_ns=int(times.max()) if len(frame) else None,
-        latency=_latency(frame),
+        traces=frame.traces,
+        reported_success=frame.count(frame.success),
+        loud=frame.count(frame.loud),
+        first_ns=first_ns,
+        last_ns=last_ns,
+        latency=_latency(frame, durations),
     )
 
 
-def _latency(frame: Frame) -> Latency:
+def _latency(frame: Frame, durations: Durations) -> Latency:
+    """Quantiles of the rows' durations together with those that are counted per workflow."""
     known = frame.duration[np.isfinite(frame.duration)]
-    if not len(known):
-        return Latency()
-    p50, p95, p99 = (float(q) for q in np.quantile(known, [0.5, 0.95, 0.99]))
+    counted = [durations[w] for w in set(frame.workflow) if w in durations]
+    if not counted:
+        if not len(known):
+            return Latency()
+        p50, p95, p99 = (float(q) for q in np.quantile(known, _QUANTILES))
+        return Latency(p50, p95, p99)
+    seconds = np.concatenate([known, *(each for each, _ in counted)])
+    many = np.concatenate([np.ones(len(known)), *(n for _, n in counted)])
+    order = np.argsort(seconds)
+    reached = np.cumsum(many[order])
+    places = np.searchsorted(reached, np.array(_QUANTILES) * reached[-1])
+    p50, p95, p99 = (float(seconds[order[k]]) for k in places)
     return Latency(p50, p95, p99)
 
 
-def _groups(column: Any, most: int) -> list[tuple[str, Flags]]:
+def _groups(column: Any, units: Floats, most: int) -> list[tuple[str, Flags]]:
     """(name, rows) of a column's values, most frequent first; those beyond `most` as one."""
     if not len(column):
         return []
-    names, place, counts = np.unique(column.astype(str), return_inverse=True, return_counts=True)
+    names, place = np.unique(column.astype(str), return_inverse=True)
+    counts = np.bincount(place, weights=units)
     order = sorted(range(len(names)), key=lambda k: (-int(counts[k]), str(names[k])))
     kept, rest = (order, []) if len(order) <= most else (order[: most - 1], order[most - 1 :])
     groups = [(str(names[k]), place == k) for k in kept]
@@ -195,19 +214,21 @@ def _groups(column: Any, most: int) -> list[tuple[str, Flags]]:
 
 def _all_and_each(frame: Frame, most: int) -> list[tuple[str | None, Flags]]:
     """All traces together under None, then each workflow's."""
-    return [(None, np.ones(len(frame), dtype=bool)), *_groups(frame.workflow, most)]
+    return [(None, np.ones(len(frame), dtype=bool)), *_groups(frame.workflow, frame.units, most)]
 
 
-def _workflows(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[WorkflowLine, ...]:
+def _workflows(
+    frame: Frame, wrong: Flags, make: Estimates, most: int, durations: Durations
+) -> tuple[WorkflowLine, ...]:
     lines = []
-    for name, rows in _groups(frame.workflow, most):
+    for name, rows in _groups(frame.workflow, frame.units, most):
         part = frame.take(rows)
         lines.append(
             WorkflowLine(
                 workflow=name,
-                traces=len(part),
-                reported_success=int(part.success.sum()),
-                latency=_latency(part),
+                traces=part.traces,
+                reported_success=part.count(part.success),
+                latency=_latency(part, durations),
                 fidelity=make.fidelity(part, wrong[rows]),
                 silent_failure=make.silent_failure(part, wrong[rows]),
             )
@@ -224,10 +245,10 @@ def _worst(workflows: tuple[WorkflowLine, ...]) -> str | None:
 
 def _releases(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[ReleaseLine, ...]:
     lines = []
-    for name, rows in _groups(frame.release, most):
+    for name, rows in _groups(frame.release, frame.units, most):
         part = frame.take(rows)
         fidelity = make.fidelity(part, wrong[rows])
-        lines.append(ReleaseLine(name, len(part), int(part.start_ns.min()), fidelity))
+        lines.append(ReleaseLine(name, part.traces, int(part.start_ns.min()), fidelity))
     return tuple(sorted(lines, key=lambda line: line.first_ns))
 
 
@@ -242,24 +263,22 @@ def _windows(
     since_ns: int | None,
 ) -> tuple[WindowLine, ...]:
     """The last days' estimates, for the metrics: of all workflows together, and of each."""
-    lines = []
-    groups = _all_and_each(frame, chosen.max_workflows)
-    everything = groups[0][1]
-    for window, days in WINDOWS:
-        start = None if days is None else now_ns - days * _DAY_NS
-        if start is not None and since_ns is not None and start < since_ns:
-            continue
-        recent = everything if start is None else frame.start_ns >= start
-        for name, rows in groups:
-            inside = recent & rows
-            part = frame.take(inside)
-            fidelity = make.fidelity(part, wrong[inside], window=window)
-            silent = make.silent_failure(part, wrong[inside], window=window)
+    lines: dict[str, list[WindowLine]] = {window: [] for window, _ in WINDOWS}
+    for name, rows in _all_and_each(frame, chosen.max_workflows):
+        mine, known = frame.take(rows), wrong[rows]
+        for window, days in WINDOWS:
+            start = None if days is None else window_start(now_ns, days)
+            if start is not None and since_ns is not None and start < since_ns:
+                continue
+            inside = mine.start_ns >= (start or 0)
+            part = mine.take(inside)
+            fidelity = make.fidelity(part, known[inside], window=window)
+            silent = make.silent_failure(part, known[inside], window=window)
             gap = None
             if benchmark is not None and name is None:
                 gap = _gap(benchmark.score, benchmark.cases, fidelity)
-            lines.append(WindowLine(window, name, len(part), fidelity, silent, gap))
-    return tuple(lines)
+            lines[window].append(WindowLine(window, name, part.traces, fidelity, silent, gap))
+    return tuple(line for each in lines.values() for line in each)
 
 
 def _benchmark(store: ReportSource, chosen: ReportSettings, fidelity: Estimate) -> Benchmark | None:

@@ -138,7 +138,7 @@ def estimate(
         low=low,
         high=high,
         method=method,
-        n_effective=float(min(effective, max(N, n))),
+        n_effective=min(float(effective), float(max(N, n))),
         N=max(N, n),
         warnings=tuple(notes),
     )

@@ -78,4 +78,4 @@ def frame_of(
     bins, values = binned(prediction)
     place = cell * values.size + bins
     counts = np.bincount(place, weights=units, minlength=strata * values.size)
-    return Frame(size, values, counts.reshape(strata, -1)), bins
+    return Frame(size, values, counts.reshape(strata, -1).astype(np.float64)), bins

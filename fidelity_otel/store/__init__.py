@@ -6,8 +6,9 @@ from fidelity_otel.store.audit import AuditRow
 from fidelity_otel.store.counts import Counts
 from fidelity_otel.store.decisions import Drawn, StratumHistory, Threshold, WindowCandidate
 from fidelity_otel.store.erase import Erased
+from fidelity_otel.store.folds import Fold, WindowState
 from fidelity_otel.store.followup import DoubleReview, Followup, Recheck
-from fidelity_otel.store.frame import ArmMark, FrameRow, ReviewMark
+from fidelity_otel.store.frame import ArmMark, FramePart, FrameRow, ReviewMark
 from fidelity_otel.store.leases import Item, Lease
 from fidelity_otel.store.outcomes import OutcomeCounts
 from fidelity_otel.store.progress import Progress, ReviewerProgress
@@ -24,7 +25,9 @@ __all__ = [
     "DoubleReview",
     "Drawn",
     "Erased",
+    "Fold",
     "Followup",
+    "FramePart",
     "FrameRow",
     "Item",
     "Lease",
@@ -40,5 +43,6 @@ __all__ = [
     "Threshold",
     "TraceRow",
     "WindowCandidate",
+    "WindowState",
     "open_store",
 ]

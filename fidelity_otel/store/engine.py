@@ -21,7 +21,7 @@ from fidelity_otel.errors import ConfigError, StoreBusy, StoreError
 
 __all__ = ["HEAD", "Database", "open_database"]
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test compares it with the files."""
 
 _WRITER_LOCK = 0x66696465  # of pg_advisory_xact_lock: "fide"
@@ -37,11 +37,14 @@ class Database:
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = threading.RLock()
         self._write_engine = engine.execution_options(fidelity_write=True)
+        # SQLite's readers have one view of everything anyway.
+        steady = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._read_engine = engine.execution_options(**steady)
 
     @contextmanager
     def read(self) -> Generator[Connection]:
         """A consistent view; never waits for a writer."""
-        with self._errors("read"), self.engine.begin() as connection:
+        with self._errors("read"), self._read_engine.begin() as connection:
             yield connection
 
     @contextmanager

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
 from fidelity_otel.store import schema
-from fidelity_otel.store.base import Base, clip
+from fidelity_otel.store.base import Base, chunks, clip
 from fidelity_otel.store.decisions import split_marks
+from fidelity_otel.store.folds import fold_of, looked_at, whole_folds
 
-__all__ = ["ArmMark", "FrameRow", "FrameStore", "ReviewMark"]
+__all__ = ["ArmMark", "FramePart", "FrameRow", "FrameStore", "ReviewMark"]
 
 
 class ArmMark(NamedTuple):
@@ -90,6 +91,17 @@ _FLAGS = frozenset({"reported_success", "flagged"})  # SQLite says 0 and 1
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+class FramePart(NamedTuple):
+    """A part of the frame: columns as of `frame_columns`, or the counts of a folded window.
+
+    `counted` says that folds among the parts count these rows as well.
+    """
+
+    columns: dict[str, list[Any]]
+    counted: bool = False
+    tally: bytes = b""
+
+
 class FrameStore(Base):
     """The frame of the store."""
 
@@ -105,60 +117,48 @@ class FrameStore(Base):
         Returns:
             A list per field of `FrameRow`, all of one length.
         """
-        t, a, r, o = schema.traces, schema.arms, schema.reviews, schema.outcomes
-        bounds = []
-        if since_ns is not None:
-            bounds.append(t.c.start_ns >= clip(since_ns))
-        if until_ns is not None:
-            bounds.append(t.c.start_ns < clip(until_ns))
+        bounds = _between(since_ns, until_ns)
         if workflow is not None:
-            bounds.append(t.c.workflow == workflow)
-
-        def within(query: Any, table: Any) -> Any:
-            if not bounds:
-                return query
-            return query.join(t, and_(t.c.trace_id == table.c.trace_id, *bounds))
-
-        marks = (r.c.reviewer, r.c.verdict, r.c.mode, r.c.hand_picked, r.c.phase, r.c.finished_ns)
-        verdicts = select(r.c.trace_id, *marks).order_by(r.c.finished_ns, r.c.id)
-        # In order of observation, so that the latest of a name is what stays.
-        latest = (
-            select(o.c.trace_id, o.c.name, o.c.value, o.c.label)
-            .where(o.c.superseded.is_(False), o.c.trace_id.is_not(None))
-            .order_by(o.c.observed_ns, o.c.received_ns, o.c.id)
-        )
-        columns = [*(t.c[name] for name in _PLAIN), t.c.marks]
-        traces = select(*columns).where(*bounds).order_by(t.c.start_ns, t.c.trace_id)
-        drawn = select(a.c.trace_id, a.c.arm, a.c.probability, a.c.selected, a.c.stratum)
+            bounds.append(schema.traces.c.workflow == workflow)
         with self._db.read() as connection:
-            rows = _rows(connection, traces)
-            arms = _arms(_rows(connection, within(drawn, a)))
-            reviews: dict[str, tuple[ReviewMark, ...]] = {}
-            for trace_id, *mark in connection.execute(within(verdicts, r)):
-                reviews[trace_id] = (*reviews.get(trace_id, ()), ReviewMark._make(mark))
-            values: defaultdict[str, dict[str, float | None]] = defaultdict(dict)
-            labels: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
-            for trace_id, name, value, label in _rows(connection, within(latest, o)):
-                values[trace_id][name] = value
-                labels[trace_id][name] = label
-        plain = list(zip(*rows, strict=True)) if rows else [()] * (len(_PLAIN) + 1)
-        frame: dict[str, list[Any]] = {
-            name: list(map(bool, column)) if name in _FLAGS else list(column)
-            for name, column in zip((*_PLAIN, "marks"), plain, strict=True)
-        }
-        ids = frame["trace_id"]
-        split = [_split(m) for m in frame.pop("marks")]
-        frame["modes"] = [s[0] for s in split]
-        frame["states"] = [s[1] for s in split]
-        undrawn = _Arms((), None, selected=False)
-        of_arms = [arms.get(i, undrawn) for i in ids]
-        frame["arms"] = [x.arms for x in of_arms]
-        frame["pi"] = [x.pi for x in of_arms]
-        frame["selected"] = [x.selected for x in of_arms]
-        frame["reviews"] = [reviews.get(i, ()) for i in ids]
-        frame["outcomes"] = [values.get(i, _NOTHING) for i in ids]
-        frame["outcome_labels"] = [labels.get(i, _NOTHING) for i in ids]
-        return frame
+            marks = _marks(connection, bounds)
+            return _columns(_rows(connection, _traces(bounds)), marks)
+
+    def frame_parts(
+        self, since_ns: int | None = None, until_ns: int | None = None, *, rows: int = 20_000
+    ) -> Iterator[FramePart]:
+        """The same frame in parts, however many traces there are: a consistent view of it.
+
+        Windows that are folded, and whose traces all started within the bounds, come as their fold
+        and the rows of those of their traces that were looked at; all other traces row by row.
+
+        Args:
+            since_ns: traces that started at or after; all where None.
+            until_ns: traces that started before.
+            rows: at most so many in one part.
+        """
+        t, w = schema.traces, schema.windows
+        bounds = _between(since_ns, until_ns)
+        with self._db.read() as connection:
+            folds = [fold_of(row) for row in connection.execute(whole_folds(since_ns, until_ns))]
+            windows = {fold.window for fold in folds}
+            for fold in folds:
+                yield FramePart({}, tally=fold.tally)
+            if windows:
+                seen = [*bounds, t.c.trace_id.in_(looked_at())]
+                for columns in _chunks(connection, seen, rows, windows):
+                    yield FramePart(columns, counted=True)
+            every = connection.scalars(select(w.c.window))
+            rest = [name for name in every if name not in windows]
+            for names in chunks(rest) if windows else [None]:
+                mine = bounds if names is None else [*bounds, t.c.window.in_(names)]
+                for columns in _chunks(connection, mine, rows):
+                    yield FramePart(columns)
+
+    def window_columns(self, window: str, *, rows: int) -> Iterator[dict[str, list[Any]]]:
+        """A window's traces as of `frame_columns`, so many at a time."""
+        with self._db.read() as connection:
+            yield from _chunks(connection, [schema.traces.c.window == window], rows)
 
     def frame(
         self,
@@ -171,6 +171,97 @@ class FrameStore(Base):
         columns = self.frame_columns(since_ns, until_ns, workflow=workflow)
         names = FrameRow.__struct_fields__
         return [FrameRow(*row) for row in zip(*(columns[n] for n in names), strict=True)]
+
+
+class _Marks(NamedTuple):
+    """What other tables say of traces, by trace id."""
+
+    arms: dict[str, _Arms]
+    reviews: dict[str, tuple[ReviewMark, ...]]
+    values: dict[str, dict[str, float | None]]
+    labels: dict[str, dict[str, str | None]]
+
+
+def _between(since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bool]]:
+    start = schema.traces.c.start_ns
+    bounds: list[ColumnElement[bool]] = []
+    if since_ns is not None:
+        bounds.append(start >= clip(since_ns))
+    if until_ns is not None:
+        bounds.append(start < clip(until_ns))
+    return bounds
+
+
+def _traces(bounds: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    t = schema.traces
+    columns = [*(t.c[name] for name in _PLAIN), t.c.marks]
+    return select(*columns).where(*bounds).order_by(t.c.start_ns, t.c.trace_id)
+
+
+def _marks(connection: Connection, bounds: Sequence[ColumnElement[bool]]) -> _Marks:
+    """The arms, reviews and outcomes of all traces within the bounds."""
+    t, a, r, o = schema.traces, schema.arms, schema.reviews, schema.outcomes
+
+    def within(query: Any, table: Any) -> Any:
+        return query.join(t, and_(t.c.trace_id == table.c.trace_id, *bounds)) if bounds else query
+
+    marks = (r.c.reviewer, r.c.verdict, r.c.mode, r.c.hand_picked, r.c.phase, r.c.finished_ns)
+    verdicts = select(r.c.trace_id, *marks).order_by(r.c.finished_ns, r.c.id)
+    # In order of observation, so that the latest of a name is what stays.
+    latest = (
+        select(o.c.trace_id, o.c.name, o.c.value, o.c.label)
+        .where(o.c.superseded.is_(False), o.c.trace_id.is_not(None))
+        .order_by(o.c.observed_ns, o.c.received_ns, o.c.id)
+    )
+    drawn = select(a.c.trace_id, a.c.arm, a.c.probability, a.c.selected, a.c.stratum)
+    arms = _arms(_rows(connection, within(drawn, a)))
+    reviews: dict[str, tuple[ReviewMark, ...]] = {}
+    for trace_id, *mark in connection.execute(within(verdicts, r)):
+        reviews[trace_id] = (*reviews.get(trace_id, ()), ReviewMark._make(mark))
+    values: defaultdict[str, dict[str, float | None]] = defaultdict(dict)
+    labels: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
+    for trace_id, name, value, label in _rows(connection, within(latest, o)):
+        values[trace_id][name] = value
+        labels[trace_id][name] = label
+    return _Marks(arms, reviews, values, labels)
+
+
+def _chunks(
+    connection: Connection,
+    bounds: Sequence[ColumnElement[bool]],
+    most: int,
+    windows: Container[str] | None = None,
+) -> Iterator[dict[str, list[Any]]]:
+    """Columns of the traces within the bounds (and of these windows), so many at a time."""
+    marks = _marks(connection, bounds)
+    result: Any = connection.execution_options(stream_results=True).execute(_traces(bounds))
+    place = _PLAIN.index("window")
+    while rows := result.fetchmany(most):
+        mine = rows if windows is None else [row for row in rows if row[place] in windows]
+        if mine:
+            yield _columns(mine, marks)
+    result.close()
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], marks: _Marks) -> dict[str, list[Any]]:
+    plain = list(zip(*rows, strict=True)) if rows else [()] * (len(_PLAIN) + 1)
+    frame: dict[str, list[Any]] = {
+        name: list(map(bool, column)) if name in _FLAGS else list(column)
+        for name, column in zip((*_PLAIN, "marks"), plain, strict=True)
+    }
+    ids = frame["trace_id"]
+    split = [_split(m) for m in frame.pop("marks")]
+    frame["modes"] = [s[0] for s in split]
+    frame["states"] = [s[1] for s in split]
+    undrawn = _Arms((), None, selected=False)
+    of_arms = [marks.arms.get(i, undrawn) for i in ids]
+    frame["arms"] = [x.arms for x in of_arms]
+    frame["pi"] = [x.pi for x in of_arms]
+    frame["selected"] = [x.selected for x in of_arms]
+    frame["reviews"] = [marks.reviews.get(i, ()) for i in ids]
+    frame["outcomes"] = [marks.values.get(i, _NOTHING) for i in ids]
+    frame["outcome_labels"] = [marks.labels.get(i, _NOTHING) for i in ids]
+    return frame
 
 
 _split = lru_cache(4096)(split_marks)

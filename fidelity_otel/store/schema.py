@@ -29,6 +29,7 @@ __all__ = [
     "bodies",
     "draws",
     "erased",
+    "folds",
     "items",
     "keys",
     "leases",
@@ -143,6 +144,16 @@ windows = Table(
     _int("first_ns"),  # when its first trace was decided
     _int("drawn_ns"),  # 0 while open
     _int("candidates"),
+    _bool("folded"),  # whether its fold counts all of its traces as they are
+)
+
+folds = Table(
+    "folds",
+    metadata,
+    Column("window", Text, primary_key=True),
+    _int("first_ns"),
+    _int("last_ns"),
+    Column("tally", LargeBinary, nullable=False),  # zstd
 )
 
 draws = Table(

@@ -13,6 +13,7 @@ from fidelity_otel.store.counts import CountStore
 from fidelity_otel.store.decisions import DecisionStore
 from fidelity_otel.store.engine import open_database
 from fidelity_otel.store.erase import EraseStore
+from fidelity_otel.store.folds import FoldStore
 from fidelity_otel.store.frame import FrameStore
 from fidelity_otel.store.meta import MetaStore
 from fidelity_otel.store.outcomes import OutcomeStore
@@ -33,6 +34,7 @@ class Store(
     ReviewStore,
     OutcomeStore,
     FrameStore,
+    FoldStore,
     CountStore,
     AuditStore,
     EraseStore,

@@ -26,6 +26,7 @@ from fidelity_otel.store.base import (
     insert_new,
 )
 from fidelity_otel.store.decisions import place_in_windows
+from fidelity_otel.store.folds import unfold
 from fidelity_otel.store.outcomes import join_arrived, outcome_of
 from fidelity_otel.store.records import (
     REVISED,
@@ -113,6 +114,7 @@ class TraceStore(Base):
     def _replace(self, connection: Connection, ready: Sequence[_Ready]) -> None:
         if not ready:
             return
+        unfold(connection, [row["trace_id"] for row, _ in ready])
         table = schema.traces
         kept: dict[str, Any] = {column: bindparam(f"b_{column}") for column in REVISED}
         connection.execute(

@@ -262,9 +262,7 @@ class Shelf:
         self.done: list[Review] = []
 
     def counts(self) -> Counts:
-        return Counts(
-            {}, {}, {}, self.verdicts, {}, {"skip": 1}, {("resolved", "closed"): 3}, 0, 0, 0
-        )
+        return Counts(self.verdicts, {"skip": 1}, {("resolved", "closed"): 3})
 
     def progress(self) -> Progress:
         return Progress(held=2)

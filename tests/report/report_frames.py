@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from fidelity_otel.store import FramePart
 
 DAY_NS = 86_400 * 10**9
 NOW_NS = 1_794_700_800 * 10**9  # 15 Nov 2026, 00:00 UTC
@@ -70,6 +73,14 @@ class FakeStore:
             and (until_ns is None or r.start_ns < until_ns)
         ]
         return {name: [getattr(r, name) for r in kept] for name in Row._fields}
+
+    def frame_parts(
+        self, since_ns: int | None = None, until_ns: int | None = None, *, rows: int = 20_000
+    ) -> Iterator[FramePart]:
+        columns = self.frame_columns(since_ns, until_ns)
+        for start in range(0, len(columns["trace_id"]), rows):
+            part = {name: column[start : start + rows] for name, column in columns.items()}
+            yield FramePart(part)
 
     def shadow_marks(self) -> list[tuple[str, str, str]]:
         return self.shadows

@@ -76,16 +76,7 @@ def test_counts_by_bounded_labels(store: Store) -> None:
     assert lease is not None
     store.submit(lease.lease_id, "partly", "loop", now_ns=START + 7)
     counts = store.counts()
-    assert counts.traces_by_workflow_success == {("support", True): 3, ("support", False): 1}
-    assert counts.findings_by_workflow_mode_state == {("support", "tool_error", "recovered"): 4}
-    assert counts.selected_by_arm == {"estimation": 1}
     assert counts.reviews_by_verdict_arm == {("partly", "estimation"): 1}
-    assert counts.reviews_by_mode == {"loop": 1}
     assert counts.lease_endings == {"verdict": 1}
-    assert counts.bodies == 4
-    assert counts.body_bytes == store.body_bytes() > 0
-    later = store.counts(START + 2 * SECOND)
-    assert later.traces_by_workflow_success == {("support", True): 2}
-    assert later.selected_by_arm == {}
     labels = store.labels()
     assert (labels.workflows, labels.modes) == (("support",), ("tool_error",))

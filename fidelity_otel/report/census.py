@@ -1,0 +1,167 @@
+"""All traces of a report: rows where somebody looked, counts of all others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from fidelity_otel.report.frame import Flags, Floats, Frame, frame_of, joined
+from fidelity_otel.report.tally import Tally, decode, encode, summed, tally_of
+from fidelity_otel.store.folds import Fold, WindowState
+
+__all__ = ["Census", "CensusSource", "FoldSource", "fold_windows", "read_census"]
+
+MOST_ROWS = 20_000
+"""More traces than this are not kept one by one, but where somebody looked."""
+FOLD_AT_ONCE = 1000
+_DAY_NS = 86_400 * 10**9
+
+
+class Part(Protocol):
+    """As `store.FramePart`."""
+
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        """As of `frame_columns`."""
+        ...
+
+    @property
+    def counted(self) -> bool:
+        """Whether the counts among the parts hold these rows as well."""
+        ...
+
+    @property
+    def tally(self) -> bytes:
+        """The counts of a window; empty where there are rows."""
+        ...
+
+
+class CensusSource(Protocol):
+    """What a census needs of the store."""
+
+    def frame_parts(
+        self, since_ns: int | None = None, until_ns: int | None = None, *, rows: int = ...
+    ) -> Iterator[Part]:
+        """All traces that started in [since_ns, until_ns), in parts."""
+        ...
+
+
+class FoldSource(Protocol):
+    """What folding needs of the store."""
+
+    def windows_to_fold(self, *, least: int, before_ns: int) -> Sequence[WindowState]:
+        """Drawn windows without a fold."""
+        ...
+
+    def window_columns(self, window: str, *, rows: int) -> Iterator[dict[str, list[Any]]]:
+        """A window's traces, so many at a time."""
+        ...
+
+    def save_fold(self, fold: Fold, read: WindowState) -> bool:
+        """Keep a window's counts, unless it has changed since."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """All traces: `looked` row by row, the others counted in `tally`."""
+
+    looked: Frame
+    tally: Tally
+
+    @property
+    def first_ns(self) -> int | None:
+        """When the first trace began; None without traces."""
+        return self._end(np.min, min, self.tally.first_ns)
+
+    @property
+    def last_ns(self) -> int | None:
+        """When the last trace began."""
+        return self._end(np.max, max, self.tally.last_ns)
+
+    def _end(self, of_rows: Any, of_both: Any, counted: int) -> int | None:
+        ends = [int(of_rows(self.looked.start_ns))] if len(self.looked) else []
+        if len(self.tally):
+            ends.append(counted)
+        return of_both(ends) if ends else None
+
+    def frame(self, edges: Sequence[int]) -> Frame:
+        """All traces as rows of a frame; counts are told apart at the edges (ns, whole hours)."""
+        if not len(self.tally):
+            return self.looked
+        return joined([self.looked, self.tally.rows(edges)])
+
+    def durations(self) -> Mapping[str, tuple[Floats, Floats]]:
+        """Workflow → durations of the counted traces in seconds, and how many of each."""
+        return self.tally.durations() if len(self.tally) else {}
+
+    def found(self) -> Counter[tuple[str, str]]:
+        """(mode, worst state) → counted traces."""
+        return self.tally.found() if len(self.tally) else Counter()
+
+
+def read_census(
+    source: CensusSource,
+    since_ns: int | None = None,
+    *,
+    keep: Container[str] = (),
+    most: int = MOST_ROWS,
+) -> Census:
+    """Read all traces that started at or after a time; memory does not grow with their number.
+
+    Args:
+        source: the store.
+        since_ns: the first start time; all where None.
+        keep: ids of traces that are wanted as rows in any case.
+        most: so many traces are kept as rows whatever is known of them.
+    """
+    looked: list[Frame] = []
+    waiting: list[Frame] = []
+    tallies: list[Tally] = []
+    without: list[Tally] = []
+    many = False
+    for part in source.frame_parts(since_ns, rows=most):
+        if part.tally:
+            tallies.append(decode(part.tally))
+            continue
+        frame = frame_of(part.columns)
+        if part.counted:
+            looked.append(frame)
+            without.append(tally_of(frame))
+            continue
+        waiting.append(frame)
+        many = many or sum(map(len, waiting)) > most
+        if many:
+            tallies += [tally_of(each.take(_plain(each, keep))) for each in waiting]
+            looked += [each.take(~_plain(each, keep)) for each in waiting]
+            waiting.clear()
+    return Census(joined([*looked, *waiting]), summed(tallies, without))
+
+
+def _plain(frame: Frame, keep: Container[str]) -> Flags:
+    wanted = np.array([trace in keep for trace in frame.trace_id], dtype=bool)
+    plain: Flags = frame.plain & ~wanted
+    return plain
+
+
+def fold_windows(store: FoldSource, *, now_ns: int) -> int:
+    """Count what drawn windows hold, once: large ones at once, small ones after a day.
+
+    Args:
+        store: where they are, and where the counts go.
+        now_ns: the time.
+
+    Returns:
+        How many windows were folded.
+    """
+    folded = 0
+    for state in store.windows_to_fold(least=FOLD_AT_ONCE, before_ns=now_ns - _DAY_NS):
+        parts = store.window_columns(state.window, rows=MOST_ROWS)
+        tally = summed([tally_of(frame_of(columns)) for columns in parts])
+        counted = Fold(state.window, tally.first_ns, tally.last_ns, encode(tally))
+        folded += store.save_fold(counted, state)
+    return folded

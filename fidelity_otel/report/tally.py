@@ -1,0 +1,248 @@
+"""Traces that nobody looked at, as counts: all that an estimate needs of them.
+
+A million traces are a few thousand counts: per hour, workflow, release, stratum, what they reported
+and what was predicted. Counts add up over windows, and what was counted can be taken out again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from fidelity_otel.errors import StoreError
+from fidelity_otel.report.frame import Floats, Frame, level_of, prediction_at
+
+__all__ = ["HOUR_NS", "NOTHING", "Tally", "decode", "encode", "summed", "tally_of"]
+
+HOUR_NS = 3600 * 10**9
+Matrix = NDArray[np.int64]
+
+_SUCCESS, _LOUD, _TROUBLED, _RECOVERED, _DRAWN = 1, 2, 4, 8, 16
+_STATES = ("recovered", "escalated", "unrecovered")
+_CELL, _TIME, _MODE = 7, 4, 4  # columns of each matrix; the last one counts
+_FINENESS = np.log(1.02)  # a duration is known to a hundredth
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts, a row of each matrix a group of traces; the last column is how many.
+
+    `cells`: hour since the epoch, workflow, release, stratum, flags, level of the prediction.
+    `times`: hour, workflow, bin of the duration. `modes`: hour, mode, state. Workflow, release,
+    stratum and mode are places in `names`.
+    """
+
+    names: tuple[str, ...]
+    cells: Matrix
+    times: Matrix
+    modes: Matrix
+    first_ns: int
+    last_ns: int
+
+    def __len__(self) -> int:
+        return int(self.cells[:, -1].sum())
+
+    def rows(self, edges: Sequence[int]) -> Frame:
+        """The counts as rows of a frame, those between two edges together.
+
+        Args:
+            edges: times in ns at which counts must be told apart, whole hours.
+        """
+        hours = np.array(sorted({edge // HOUR_NS for edge in edges}), dtype=np.int64)
+        cells = self.cells.copy()
+        place = np.searchsorted(hours, cells[:, 0], side="right")
+        first = np.full(len(hours) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(first, place, cells[:, 0])
+        cells[:, 0] = first[place]
+        cells = _grouped(cells)
+        return self._frame(cells)
+
+    def _frame(self, cells: Matrix) -> Frame:
+        count = len(cells)
+        names = np.array([*self.names, ""], dtype=object)
+        flags = cells[:, 4]
+        success, loud = (flags & _SUCCESS) > 0, (flags & _LOUD) > 0
+        used, stratum = np.unique(cells[:, 3], return_inverse=True)
+        nothing: Any = np.empty(count, dtype=object)
+        nothing[:] = [()] * count
+        empty: Any = np.full(count, {}, dtype=object)
+        return Frame(
+            trace_id=np.full(count, "", dtype=object),
+            workflow=names[cells[:, 1]],
+            release=names[cells[:, 2]],
+            stratum=stratum.astype(np.intp),
+            cluster=np.zeros(count, dtype=np.intp),
+            start_ns=cells[:, 0] * HOUR_NS,
+            duration=np.full(count, np.nan),
+            success=success,
+            prediction=prediction_at(cells[:, 5]),
+            loud=loud,
+            states=empty,
+            troubled=(flags & _TROUBLED) > 0,
+            recovered=(flags & _RECOVERED) > 0,
+            pi=np.where((flags & _DRAWN) > 0, 0.0, np.nan),
+            answered=np.full(count, np.nan),
+            selected=np.zeros(count, dtype=bool),
+            arms=nothing,
+            label=np.full(count, np.nan),
+            unsure=np.zeros(count, dtype=bool),
+            reviews=nothing,
+            outcomes=empty,
+            outcome_labels=empty,
+            units=cells[:, -1].astype(np.float64),
+            strata=tuple(self.names[k] for k in used),
+        )
+
+    def durations(self) -> dict[str, tuple[Floats, Floats]]:
+        """Workflow → durations in seconds (to a hundredth of themselves), and how many of each."""
+        found: dict[str, tuple[Floats, Floats]] = {}
+        each = _grouped(self.times[:, 1:])
+        for workflow in np.unique(each[:, 0]):
+            mine = each[each[:, 0] == workflow]
+            seconds = np.exp(mine[:, 1] * _FINENESS)
+            found[self.names[workflow]] = (seconds, mine[:, 2].astype(np.float64))
+        return found
+
+    def found(self) -> Counter[tuple[str, str]]:
+        """(mode, worst state) → traces."""
+        return Counter(
+            {(self.names[m], _STATES[s]): int(n) for m, s, n in _grouped(self.modes[:, 1:])}
+        )
+
+
+def _none(columns: int) -> Matrix:
+    return np.zeros((0, columns), dtype=np.int64)
+
+
+NOTHING = Tally((), _none(_CELL), _none(_TIME), _none(_MODE), 0, 0)
+"""No traces."""
+
+
+def tally_of(frame: Frame) -> Tally:
+    """Count the traces of a frame, each once."""
+    if not len(frame):
+        return NOTHING
+    names: dict[str, int] = {}
+
+    def place(values: Iterable[Any]) -> Matrix:
+        return np.array([names.setdefault(v, len(names)) for v in values], dtype=np.int64)
+
+    workflow, one = place(frame.workflow), np.ones(len(frame), dtype=np.int64)
+    hour = frame.start_ns // HOUR_NS
+    stratum = place(frame.strata)[frame.stratum] if frame.strata else one * 0
+    flags = sum(
+        flag * holds.astype(np.int64)
+        for flag, holds in (
+            (_SUCCESS, frame.success),
+            (_LOUD, frame.loud),
+            (_TROUBLED, frame.troubled),
+            (_RECOVERED, frame.recovered),
+            (_DRAWN, frame.drawn),
+        )
+    )
+    level = level_of(frame.prediction)
+    cells = np.column_stack([hour, workflow, place(frame.release), stratum, flags, level, one])
+    known = np.isfinite(frame.duration)
+    bins = np.round(np.log(np.maximum(frame.duration[known], 1e-9)) / _FINENESS).astype(np.int64)
+    times = np.column_stack([hour[known], workflow[known], bins, one[known]])
+    modes = [
+        (int(hour[row]), names.setdefault(mode, len(names)), _STATES.index(state), 1)
+        for row, states in enumerate(frame.states)
+        for mode, state in states.items()
+    ]
+    return Tally(
+        tuple(names),
+        _grouped(cells),
+        _grouped(times),
+        _grouped(np.array(modes, dtype=np.int64).reshape(-1, _MODE)),
+        int(frame.start_ns.min()),
+        int(frame.start_ns.max()),
+    )
+
+
+def summed(tallies: Sequence[Tally], without: Sequence[Tally] = ()) -> Tally:
+    """The counts of all together, less those of `without`."""
+    names: dict[str, int] = {}
+    parts: list[tuple[Matrix, Matrix, Matrix]] = []
+    for sign, each in [*((1, t) for t in tallies), *((-1, t) for t in without)]:
+        here = np.array([names.setdefault(n, len(names)) for n in each.names], dtype=np.int64)
+        cells, times, modes = each.cells.copy(), each.times.copy(), each.modes.copy()
+        for matrix, columns in ((cells, (1, 2, 3)), (times, (1,)), (modes, (1,))):
+            for column in columns:
+                matrix[:, column] = here[matrix[:, column]]
+            matrix[:, -1] *= sign
+        parts.append((cells, times, modes))
+    if not parts:
+        return NOTHING
+    cells, times, modes = (np.concatenate(each) for each in zip(*parts, strict=True))
+    whole = [t for t in tallies if len(t)]
+    return Tally(
+        tuple(names),
+        _grouped(cells),
+        _grouped(times),
+        _grouped(modes),
+        min((t.first_ns for t in whole), default=0),
+        max((t.last_ns for t in whole), default=0),
+    )
+
+
+def _grouped(rows: Matrix) -> Matrix:
+    """Rows that are alike but for the last column as one, that column summed; none of zero."""
+    if not len(rows):
+        return rows
+    key = _packed(rows[:, :-1])
+    order = np.argsort(key, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(key[order]) != 0])
+    made = rows[order[starts]]
+    made[:, -1] = np.add.reduceat(rows[order, -1], starts)
+    return made[made[:, -1] > 0]
+
+
+def _packed(columns: Matrix) -> Matrix:
+    """One number a row, equal where the rows are."""
+    key = np.zeros(len(columns), dtype=np.int64)
+    size = 1
+    for column in columns.T:
+        low, high = int(column.min()), int(column.max())
+        width = high - low + 1
+        if size * width >= 1 << 62:  # too many to count through: number those that occur
+            key = np.unique(key, return_inverse=True)[1].astype(np.int64)
+            size = int(key.max()) + 1
+        key = key * width + (column - low)
+        size *= width
+    return key
+
+
+def encode(tally: Tally) -> bytes:
+    """As bytes, for the store; `decode` gives it back, in this version and later ones."""
+    matrices = {
+        name: getattr(tally, name).astype("<i8").tobytes() for name in ("cells", "times", "modes")
+    }
+    span = {"first_ns": tally.first_ns, "last_ns": tally.last_ns}
+    return msgspec.msgpack.encode({"v": _VERSION, "names": tally.names, **span, **matrices})
+
+
+def decode(body: bytes) -> Tally:
+    """The tally that `encode` was given.
+
+    Raises:
+        StoreError: the bytes are of a version that is not known here, or damaged.
+    """
+    try:
+        held: Mapping[str, Any] = msgspec.msgpack.decode(body)
+        if held["v"] != _VERSION:
+            raise StoreError(f"a fold of version {held['v']}: this fidelity-otel is too old for it")
+        cells, times, modes = (
+            np.frombuffer(held[name], dtype="<i8").astype(np.int64).reshape(-1, width)
+            for name, width in (("cells", _CELL), ("times", _TIME), ("modes", _MODE))
+        )
+    except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
+        raise StoreError(f"a fold cannot be read: {error}") from error
+    return Tally(tuple(held["names"]), cells, times, modes, held["first_ns"], held["last_ns"])

@@ -1,0 +1,228 @@
+"""Counting traces instead of reading them changes no number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_frames import DAY_NS, NOW_NS, FakeStore, Row, looked_at_again, world
+
+from fidelity_otel.errors import StoreError
+from fidelity_otel.model import Decision, Finding, TraceRecord
+from fidelity_otel.report.census import fold_windows, read_census
+from fidelity_otel.report.frame import frame_of, read_frame
+from fidelity_otel.report.numbers import summary
+from fidelity_otel.report.tally import NOTHING, Tally, decode, encode, summed, tally_of
+from fidelity_otel.store import FramePart, open_store
+
+SETTINGS = {"report.objective": 0.8, "report.benchmark": 0.9, "report.outcomes": ("resolved",)}
+
+
+def columns_of(rows: list[Row]) -> dict[str, list[Any]]:
+    return FakeStore(rows).frame_columns()
+
+
+class FoldedStore(FakeStore):
+    """The same rows; the drawn ones of every day but the last come as counts."""
+
+    def frame_parts(
+        self, since_ns: int | None = None, until_ns: int | None = None, *, rows: int = 20_000
+    ) -> Iterator[FramePart]:
+        pairs = {trace for trace, _, _ in self.shadows}
+        days: dict[int, list[Row]] = {}
+        rest = []
+        for row in self.rows:
+            day = (NOW_NS - row.start_ns) // DAY_NS
+            if row.pi is None or day == 0:
+                rest.append(row)
+            else:
+                days.setdefault(day, []).append(row)
+        for each in days.values():
+            yield FramePart({}, tally=encode(tally_of(frame_of(columns_of(each)))))
+            looked = [r for r in each if r.selected or r.reviews or r.outcomes]
+            looked += [r for r in each if r.trace_id in pairs and r not in looked]
+            yield FramePart(columns_of(looked), counted=True)
+        yield FramePart(columns_of(rest))
+
+
+def numbers(store: FakeStore) -> dict[str, Any]:
+    said = summary(store, now_ns=NOW_NS, settings=SETTINGS)
+    made = msgspec.json.decode(msgspec.json.encode(said))
+    latencies = [made["activity"].pop("latency")]
+    latencies += [line.pop("latency") for line in made["workflows"]]
+    for line in made["releases"]:
+        line.pop("first_ns")  # counts know the hour
+    return made | {"latencies": [list(each.values()) for each in latencies]}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_folded_store_gives_the_same_report(seed: int) -> None:
+    whole = looked_at_again(world(seed)).store
+    folded = FoldedStore(whole.rows, whole.meta, whole.orphans, whole.shadows)
+    one, other = numbers(whole), numbers(folded)
+    times = one.pop("latencies"), other.pop("latencies")
+    # The median and the 95th percentile; the 99th of a few traces lies between two far apart.
+    assert np.array(times[0])[:, :2] == pytest.approx(np.array(times[1])[:, :2], rel=0.1)
+    assert one == near(other)
+
+
+def near(value: Any, share: float = 1e-9) -> Any:
+    """The same but for rounding."""
+    if isinstance(value, dict):
+        return {k: near(v, share) for k, v in value.items()}
+    if isinstance(value, list):
+        return [near(v, share) for v in value]
+    return pytest.approx(value, rel=share, abs=1e-9) if isinstance(value, float) else value
+
+
+def test_many_traces_are_counted_while_they_are_read() -> None:
+    store = world(4, traces=900).store
+    few, many = read_census(store), read_census(store, most=100)
+    assert len(few.tally) == 0
+    assert len(many.looked) + len(many.tally) == len(few.looked) == 900
+    assert not many.looked.plain.any(), "only what somebody looked at is kept"
+    assert (many.first_ns, many.last_ns) == (few.first_ns, few.last_ns)
+    frame = many.frame([NOW_NS - 2 * DAY_NS])
+    assert frame.traces == 900
+    assert len(frame) < 900
+    recent = frame.start_ns >= NOW_NS - 2 * DAY_NS
+    assert frame.count(recent) == int((few.looked.start_ns >= NOW_NS - 2 * DAY_NS).sum())
+
+
+def test_traces_that_are_wanted_are_not_counted_away() -> None:
+    rows = [Row(f"t{k}") for k in range(10)]
+    census = read_census(FakeStore(rows), keep={"t3"}, most=4)
+    assert list(census.looked.trace_id) == ["t3"]
+    assert len(census.tally) == 9
+
+
+def test_no_traces_are_no_traces() -> None:
+    census = read_census(FakeStore([]))
+    assert (len(census.looked), len(census.tally), census.first_ns) == (0, 0, None)
+
+
+rows = st.builds(
+    Row,
+    trace_id=st.uuids().map(str),
+    workflow=st.sampled_from(["a", "b", "ü 🙂"]),
+    release=st.sampled_from(["", "1"]),
+    stratum=st.sampled_from(["a", "s", "t"]),
+    start_ns=st.integers(0, 3 * DAY_NS),
+    end_ns=st.integers(0, 3 * DAY_NS),
+    reported_success=st.booleans(),
+    risk=st.floats(0, 1),
+    modes=st.sampled_from([(), ("loop",), ("loop", "auth")]),
+    states=st.just(("recovered", "unrecovered")),
+    pi=st.sampled_from([None, 0.5]),
+    outcomes=st.just({}),
+    outcome_labels=st.just({}),
+).map(lambda row: row._replace(states=row.states[: len(row.modes)]))
+
+
+@given(st.lists(rows, max_size=40), st.integers(0, 40))
+@settings(max_examples=150, deadline=None)
+def test_counts_add_up_and_can_be_taken_out(made: list[Row], cut: int) -> None:
+    parts = [tally_of(frame_of(columns_of(each))) for each in (made[:cut], made[cut:])]
+    whole = tally_of(frame_of(columns_of(made)))
+    assert same(summed(parts), whole)
+    assert same(summed([whole], [parts[1]]), parts[0])
+    assert same(decode(encode(whole)), whole)
+    frame = read_frame(FakeStore(made))
+    counted = whole.rows([])
+    assert counted.traces == len(whole) == len(made)
+    for name in ("success", "loud", "troubled", "recovered", "drawn"):
+        assert counted.count(getattr(counted, name)) == getattr(frame, name).sum()
+    assert float(counted.prediction @ counted.units) == pytest.approx(frame.prediction.sum())
+    times = whole.durations()
+    assert sum(n.sum() for _, n in times.values()) == np.isfinite(frame.duration).sum()
+
+
+def same(one: Tally, other: Tally) -> bool:
+    """Whether they count the same, whatever the places of their names."""
+
+    def spelled(tally: Tally) -> list[set[tuple[Any, ...]]]:
+        tables = ((tally.cells, (1, 2, 3)), (tally.times, (1,)), (tally.modes, (1,)))
+        return [
+            {
+                tuple(tally.names[v] if k in named else int(v) for k, v in enumerate(row))
+                for row in matrix
+            }
+            for matrix, named in tables
+        ]
+
+    return spelled(one) == spelled(other)
+
+
+@pytest.mark.parametrize("body", [b"", b"\x93", b"\x81\xa1v\x01", encode(NOTHING)[:-3]])
+def test_a_damaged_fold_is_an_error_that_says_so(body: bytes) -> None:
+    with pytest.raises(StoreError, match="a fold cannot be read"):
+        decode(body)
+
+
+def test_windows_of_a_real_store_are_folded_and_tell_the_same(tmp_path: Path) -> None:
+    from fidelity_otel.model import ArmDecision
+
+    with open_store(tmp_path) as store:
+        store.add_traces([record(k) for k in range(1500)])
+        for window in store.open_windows(1 << 62):
+            arms = {
+                c.decision.trace_id: (
+                    ArmDecision("estimation", window, "s", c.decision.randomness % 20 == 0, 0.05),
+                )
+                for c in store.window_candidates(window)
+            }
+            store.save_draw(window, arms, now_ns=NOW_NS)
+        for k in range(60):
+            lease = store.next_item("ann", NOW_NS)
+            assert lease is not None
+            verdict = "wrong" if k % 4 == 0 else "right"
+            store.submit(lease.lease_id, verdict, now_ns=NOW_NS + k)
+        before = numbers(store)
+        assert fold_windows(store, now_ns=NOW_NS) == 1, "the small window waits for a day"
+        assert sum(bool(part.tally) for part in store.frame_parts()) == 1
+        assert fold_windows(store, now_ns=NOW_NS + 2 * DAY_NS) == 1
+        census = read_census(store)
+        assert len(census.tally) + len(census.looked) == 1500
+        assert len(census.looked) == 75
+        after = numbers(store)
+        assert before.pop("latencies") == near(after.pop("latencies"), 0.011)
+        assert before == near(after)
+        store.add_traces([record(7, revision=2, reported_success=False)])
+        assert numbers(store)["activity"]["reported_success"] == 1499
+
+
+def record(number: int, **changes: Any) -> TraceRecord:
+    trace = f"{number:032x}"
+    decision = Decision(
+        trace_id=trace,
+        stratum="s",
+        window="w1" if number < 1200 else "w2",
+        randomness=number,
+        size=1.0,
+        risk=0.1 + (number % 7) / 10,
+        flagged=False,
+        decided_ns=NOW_NS,
+    )
+    findings = (Finding("loop", "recovered", "ab" * 8, "again"),) if number % 5 == 0 else ()
+    made = TraceRecord(
+        trace_id=trace,
+        otlp=b"body",
+        decision=decision,
+        findings=findings,
+        workflow=f"w{number % 3}",
+        service="bot",
+        release="r1",
+        start_ns=NOW_NS - 9 * DAY_NS + number * 480 * 10**9,
+        end_ns=NOW_NS - 9 * DAY_NS + number * 480 * 10**9 + 5 * 10**8,
+        span_count=3,
+        reported_success=True,
+        request="?",
+        answer="!",
+    )
+    return msgspec.structs.replace(made, **changes)
