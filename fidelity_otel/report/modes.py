@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -29,20 +29,20 @@ def mode_lines(
     for states in frame.states:
         found.update(states.items())
     named: Counter[str] = Counter()
-    said: list[frozenset[str]] = []
-    for reviews in frame.reviews:
-        modes = frozenset(r.mode for r in reviews if r.mode and not r.hand_picked)
+    rows: defaultdict[str, list[int]] = defaultdict(list)  # where a mode was found or named
+    for row, (states, reviews) in enumerate(zip(frame.states, frame.reviews, strict=True)):
+        modes = {r.mode for r in reviews if r.mode and not r.hand_picked} if reviews else ()
         named.update(modes)
-        said.append(modes)
+        for mode in {*states, *modes}:
+            rows[mode].append(row)
     total = Counter[str]()
     for (mode, _), n in found.items():
         total[mode] += n
     modes_seen = sorted({*total, *named}, key=lambda m: (-total[m], -named[m], m))[:most]
     lines = []
     for mode in modes_seen:
-        has = np.array(
-            [mode in s or mode in n for s, n in zip(frame.states, said, strict=True)], dtype=bool
-        )
+        has = np.zeros(len(frame), dtype=bool)
+        has[rows[mode]] = True
         lines.append(
             ModeLine(
                 mode=mode,

@@ -93,16 +93,17 @@ def e_shiryaev_roberts(
     if w.shape != right.shape or (w < 0.0).any():
         raise DesignError("weight: one non-negative weight per outcome is wanted")
     excess = w * (1.0 - right) / (1.0 - p0) - 1.0
-    bets = np.array(_BETS)
-    wealth = np.zeros(bets.size)
-    start = np.zeros(bets.size, dtype=np.intp)
+    wealth, start = [0.0] * len(_BETS), [0] * len(_BETS)
     statistic = np.empty_like(right)
     since = np.zeros(right.size + 1, dtype=np.intp)
-    for t, step in enumerate(excess):
-        start = np.where(wealth < 1.0, t, start)
-        wealth = (wealth + 1.0) * (1.0 + bets * step)
-        statistic[t] = wealth.mean()
-        since[t + 1] = start[int(np.argmax(wealth))]
+    for t, step in enumerate(excess.tolist()):  # plain numbers: arrays of five are much slower
+        for k, bet in enumerate(_BETS):
+            held = wealth[k]
+            if held < 1.0:
+                start[k] = t
+            wealth[k] = (held + 1.0) * (1.0 + bet * step)
+        statistic[t] = sum(wealth) / len(_BETS)
+        since[t + 1] = start[wealth.index(max(wealth))]
     return _alarm(statistic / run_length, since)
 
 
