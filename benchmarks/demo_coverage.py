@@ -214,6 +214,7 @@ class Source:
             ],
             "outcomes": [a.outcomes for a in self.answers],
             "outcome_labels": [{} for _ in range(count)],
+            "outcome_times": [dict.fromkeys(a.outcomes, NOW_NS) for a in self.answers],
         }
 
 

@@ -251,9 +251,10 @@ def trusted() -> list[Panel]:
         ),
         course(
             "Evidence of a change",
-            "That fidelity is below the objective; from 1 on it is an alarm.",
+            "That reviews are below the objective, outcomes or checks below what they were; "
+            "from 1 on it is an alarm.",
             "short",
-            ("max by (workflow) (fidelity_change_evidence)", "{{workflow}}"),
+            ("max by (workflow, watch) (fidelity_change_evidence)", "{{workflow}}: {{watch}}"),
             wide=6,
         ),
         course(

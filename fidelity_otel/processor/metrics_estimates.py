@@ -61,7 +61,9 @@ def samples_of(made: Summary) -> Iterator[Sample]:
         yield from _window(line)
     yield from _compared(made)
     for change in made.changes:
-        yield Sample("fidelity_change_evidence", (_workflow(change.workflow),), change.evidence)
+        yield Sample(
+            "fidelity_change_evidence", (_workflow(change.workflow), change.watch), change.evidence
+        )
     for mode in made.modes:
         if mode.recovered_share is not None:
             yield Sample("fidelity_recovery_ratio", (mode.mode,), mode.recovered_share)

@@ -146,8 +146,10 @@ METRICS: tuple[Metric, ...] = (
     gauge(
         "estimates",
         "fidelity_change_evidence",
-        "Evidence that fidelity is below report.objective; 1 = alarm, false once in 1000 reviews.",
+        "Evidence of a fall: of reviews below report.objective, of outcome:NAME or checks below "
+        "what they were; 1 = alarm, false once in 1000 reviews, outcomes or hours.",
         "workflow",
+        "watch",
     ),
     gauge(
         "estimates",

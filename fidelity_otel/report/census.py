@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fidelity_otel.report.frame import Flags, Floats, Frame, frame_of, joined
-from fidelity_otel.report.tally import Tally, decode, encode, summed, tally_of
+from fidelity_otel.report.frame import Flags, Floats, Frame, Times, frame_of, joined
+from fidelity_otel.report.tally import HOUR_NS, Tally, decode, encode, summed, tally_of
 from fidelity_otel.store.folds import Fold, WindowState
 
 __all__ = ["Census", "CensusSource", "FoldSource", "fold_windows", "read_census"]
@@ -98,6 +98,26 @@ class Census:
     def durations(self) -> Mapping[str, tuple[Floats, Floats]]:
         """Workflow → durations of the counted traces in seconds, and how many of each."""
         return self.tally.durations() if len(self.tally) else {}
+
+    def hourly(self) -> list[tuple[str | None, Times, Floats, Floats]]:
+        """Per workflow, and under None for all: hours (ns), their traces, and the quiet ones.
+
+        Quiet is a trace that reported success and has no finding but recovered ones.
+        """
+        both = summed([self.tally, tally_of(self.looked)])
+        hour, workflow, units = both.cells[:, 0], both.cells[:, 1], both.cells[:, -1]
+        quiet = units * ~both.loud
+        made: list[tuple[str | None, Times, Floats, Floats]] = []
+        for code in (None, *np.unique(workflow)):
+            mine = np.ones(len(hour), dtype=bool) if code is None else workflow == code
+            hours, place = np.unique(hour[mine], return_inverse=True)
+            traces, good = (
+                np.bincount(place, each[mine], minlength=len(hours)).astype(np.float64)
+                for each in (units, quiet)
+            )
+            name = None if code is None else both.names[code]
+            made.append((name, hours * HOUR_NS, traces, good))
+        return made
 
     def found(self) -> Counter[tuple[str, str]]:
         """(mode, worst state) → counted traces."""

@@ -11,13 +11,21 @@ from fidelity_otel.errors import DesignError
 from fidelity_otel.model import Estimate
 from fidelity_otel.report.agree import pair_statistics
 from fidelity_otel.report.frame import Flags, Frame
-from fidelity_otel.report.summary import Agreement, ArmLine, OutcomeLine, ReviewCoverage
+from fidelity_otel.report.summary import (
+    Agreement,
+    ArmLine,
+    OutcomeLine,
+    ReviewCoverage,
+    ReviewerLine,
+)
 
 __all__ = [
     "agreement_of",
+    "always_valid",
     "coverage_of",
     "outcome_lines",
     "outcomes_wrong",
+    "reviewer_lines",
     "without_reviewers_errors",
 ]
 
@@ -90,6 +98,59 @@ def without_reviewers_errors(fidelity: Estimate, frame: Frame) -> Estimate | Non
         return corrected(fidelity, error, error)
     except DesignError:
         return None
+
+
+def reviewer_lines(frame: Frame) -> tuple[ReviewerLine, ...]:
+    """How each reviewer judges (Dawid and Skene 1979): who has judged enough together with others.
+
+    Right or not is what counts. One pseudo-verdict in each cell keeps few of them from extremes.
+    """
+    from fidelity_otel.stats.dawid_skene import dawid_skene
+
+    said: list[tuple[int, str, int]] = []
+    for row, reviews in enumerate(frame.reviews):
+        first: dict[str, str] = {}
+        for r in reviews:
+            if not r.hand_picked and r.phase in {"", "sample"} and r.verdict != "cannot_tell":
+                first.setdefault(r.reviewer, r.verdict)
+        if len(first) >= _PAIR:
+            said += [(row, who, int(verdict == "right")) for who, verdict in first.items()]
+    count = Counter(who for _, who, _ in said)
+    if not said or max(count.values()) < LEAST_PAIRS:
+        return ()
+    people = sorted(count)
+    item = np.unique([row for row, _, _ in said], return_inverse=True)[1].astype(np.intp)
+    who = np.array([people.index(name) for _, name, _ in said], dtype=np.intp)
+    code = np.array([verdict for *_, verdict in said], dtype=np.intp)
+    confusion = dawid_skene(item, who, code, 2, smoothing=1.0).confusion
+    return tuple(
+        ReviewerLine(name, count[name], float(confusion[k, 1, 1]), float(confusion[k, 0, 0]))
+        for k, name in enumerate(people)
+        if count[name] >= LEAST_PAIRS
+    )
+
+
+def always_valid(frame: Frame, *, level: float, minimum_n: int) -> Estimate | None:
+    """An interval of fidelity that holds after every review at once, for those who look daily.
+
+    The betting confidence sequence over the reviews in the order in which they were made, each
+    weighted by n/(N·π): of mean 1, as the sequence wants it.
+    """
+    from fidelity_otel.stats.sequence import betting_sequence
+
+    part = frame.take(frame.judged & frame.drawn)
+    if len(part) < max(minimum_n, 1):
+        return None
+    order = np.argsort([max(r.finished_ns for r in each) for each in part.reviews], kind="stable")
+    whole = frame.count(frame.drawn)
+    weight = (len(part) / whole / part.answered)[order]
+    label = part.label[order]
+    bounds = betting_sequence(label, level, weight)
+    low, high = float(bounds.low[-1]), float(bounds.high[-1])
+    value = min(max(float(np.average(label, weights=weight)), low), high)
+    kish = float(weight.sum() ** 2 / (weight**2).sum())
+    name, method = "outcome_fidelity", "betting confidence sequence"
+    return Estimate(name, value, low, high, level, method, len(part), kish, whole)
 
 
 def _pairs(frame: Frame) -> list[tuple[str, str]]:

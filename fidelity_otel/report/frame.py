@@ -92,6 +92,7 @@ class Frame:
     reviews: Objects
     outcomes: Objects
     outcome_labels: Objects
+    outcome_times: Objects
     units: Floats
     strata: tuple[str, ...]
 
@@ -183,6 +184,7 @@ def frame_of(columns: Mapping[str, list[Any]]) -> Frame:
         reviews=_objects(reviews),
         outcomes=_objects(columns["outcomes"]),
         outcome_labels=_objects(columns["outcome_labels"]),
+        outcome_times=_objects(columns["outcome_times"]),
         units=np.ones(count),
         strata=strata,
     )

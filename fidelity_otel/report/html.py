@@ -31,6 +31,7 @@ def _environment() -> Environment:
         plus_minus=words.plus_minus,
         seconds=words.duration,
         when=words.when,
+        watched=words.watched,
         mode_title=words.mode_title,
         level=words.of_level,
         points=words.points,
@@ -58,6 +59,8 @@ def render_html(made: Summary, *, title: str = "") -> str:
             course=Markup(charts.course_chart(made)),  # noqa: S704
             workflows=sorted(made.workflows, key=_worst_first),
             modes=_mode_rows(made),
+            sunk=[change for change in made.changes if change.since_ns is not None],
+            period_of=words.span_of_time,
             bar=lambda e, **k: Markup(charts.interval_bar(e, **k)),  # noqa: S704
             others=max(0, len(made.modes) - MODES_SHOWN),
             notes=words.notes_of(made),

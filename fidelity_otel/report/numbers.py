@@ -11,15 +11,17 @@ import msgspec
 import numpy as np
 
 from fidelity_otel.model import Estimate
-from fidelity_otel.report.census import CensusSource, read_census
-from fidelity_otel.report.change import changes_of
+from fidelity_otel.report.census import Census, CensusSource, read_census
+from fidelity_otel.report.change import changes_of, checks_changed, outcomes_changed
 from fidelity_otel.report.course import WINDOWS, course_of, edges_of, periods_of, window_start
 from fidelity_otel.report.estimates import Estimates, Estimator
 from fidelity_otel.report.evidence import (
     agreement_of,
+    always_valid,
     coverage_of,
     outcome_lines,
     outcomes_wrong,
+    reviewer_lines,
     without_reviewers_errors,
 )
 from fidelity_otel.report.frame import Flags, Floats, Frame
@@ -29,6 +31,7 @@ from fidelity_otel.report.pairs import candidates_of, pair_lines
 from fidelity_otel.report.summary import (
     Activity,
     Benchmark,
+    ChangeLine,
     Latency,
     ReleaseLine,
     Summary,
@@ -149,12 +152,9 @@ def summary(
             now_ns=now_ns,
             since_ns=since_ns,
         ),
-        changes=changes_of(
-            frame,
-            chosen.objective,
-            _all_and_each(frame, chosen.max_workflows),
-            minimum_n=chosen.minimum_n,
-        ),
+        changes=_changes(frame, census, chosen, now_ns=now_ns),
+        always=always_valid(frame, level=chosen.level, minimum_n=chosen.minimum_n),
+        reviewers=reviewer_lines(frame),
         ages=age_lines(frame, level=chosen.level, minimum_n=chosen.minimum_n),
         pairs=pair_lines(everything, marks, level=chosen.level, minimum_n=chosen.minimum_n)[
             : chosen.max_workflows
@@ -279,6 +279,19 @@ def _windows(
                 gap = _gap(benchmark.score, benchmark.cases, fidelity)
             lines[window].append(WindowLine(window, name, part.traces, fidelity, silent, gap))
     return tuple(line for each in lines.values() for line in each)
+
+
+def _changes(
+    frame: Frame, census: Census, chosen: ReportSettings, *, now_ns: int
+) -> tuple[ChangeLine, ...]:
+    groups = _all_and_each(frame, chosen.max_workflows)
+    known = {name for name, _ in groups}
+    hours = [each for each in census.hourly() if each[0] in known]
+    return (
+        *changes_of(frame, chosen.objective, groups, minimum_n=chosen.minimum_n),
+        *outcomes_changed(frame, groups, now_ns=now_ns),
+        *checks_changed(hours, now_ns=now_ns),
+    )
 
 
 def _benchmark(store: ReportSource, chosen: ReportSettings, fidelity: Estimate) -> Benchmark | None:

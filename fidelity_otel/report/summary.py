@@ -26,6 +26,7 @@ __all__ = [
     "Period",
     "ReleaseLine",
     "ReviewCoverage",
+    "ReviewerLine",
     "Summary",
     "Truth",
     "WindowLine",
@@ -181,6 +182,19 @@ class Agreement(msgspec.Struct, frozen=True):
     ac1: float | None = None
 
 
+class ReviewerLine(msgspec.Struct, frozen=True):
+    """How one reviewer judges, inferred from traces that others judged as well (`pairs`).
+
+    `right_kept` is the share of right answers that this person calls right, `wrong_seen` that of
+    wrong answers not called right; both without an answer key, so only as good as the others are.
+    """
+
+    reviewer: str
+    pairs: int
+    right_kept: float
+    wrong_seen: float
+
+
 class AgeLine(msgspec.Struct, frozen=True):
     """Of the answers that were right at first, the share still right after `days`."""
 
@@ -218,16 +232,29 @@ class Benchmark(msgspec.Struct, frozen=True):
 
 
 class ChangeLine(msgspec.Struct, frozen=True):
-    """Evidence that fidelity is below the objective; 1 and more is an alarm.
+    """Evidence that something watched has sunk below what it should be; 1 and more is an alarm.
 
-    `workflow` None is all together. `since_ns` is when it most likely sank, where there was
-    an alarm, `n` the number of reviews that were looked at.
+    `watch` is `reviews` (fidelity against the objective), `outcome:NAME` (late outcomes against
+    what they said earlier) or `checks` (the share of requests in which nothing was found, by the
+    hour, against what it was earlier). `workflow` None is all together; `n` is how many reviews,
+    outcomes or hours were looked at, and `expected` what was held against them.
+
+    Where there is an alarm: `since_ns` is when it most likely sank, between `low_ns` and `high_ns`;
+    `before` and `after` are the shares on either side of it; `fell` names the strata or
+    workflows that fell clearly, the deepest first.
     """
 
     workflow: str | None
     evidence: float
     since_ns: int | None
     n: int
+    watch: str = "reviews"
+    expected: float | None = None
+    low_ns: int | None = None
+    high_ns: int | None = None
+    before: float | None = None
+    after: float | None = None
+    fell: tuple[str, ...] = ()
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -239,7 +266,12 @@ class Truth(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The whole report."""
+    """The whole report.
+
+    `always` is the interval of fidelity for people who look every day: it holds at all moments at
+    once, and uses neither strata nor predictions. `corrected` is fidelity without the reviewers'
+    errors.
+    """
 
     sentence: str
     generated_ns: int
@@ -266,6 +298,8 @@ class Summary(msgspec.Struct, frozen=True):
     course: tuple[Period, ...]
     windows: tuple[WindowLine, ...]
     changes: tuple[ChangeLine, ...] = ()
+    always: Estimate | None = None
+    reviewers: tuple[ReviewerLine, ...] = ()
     ages: tuple[AgeLine, ...] = ()
     pairs: tuple[PairLine, ...] = ()
     corrected: Estimate | None = None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidelity_otel.errors import StoreError
-from fidelity_otel.report.frame import Floats, Frame, level_of, prediction_at
+from fidelity_otel.report.frame import Flags, Floats, Frame, level_of, prediction_at
 
 __all__ = ["HOUR_NS", "NOTHING", "Tally", "decode", "encode", "summed", "tally_of"]
 
@@ -48,6 +48,12 @@ class Tally:
 
     def __len__(self) -> int:
         return int(self.cells[:, -1].sum())
+
+    @property
+    def loud(self) -> Flags:
+        """Which cells' traces reported a failure or have a finding that was not recovered."""
+        loud: Flags = (self.cells[:, 4] & _LOUD) > 0
+        return loud
 
     def rows(self, edges: Sequence[int]) -> Frame:
         """The counts as rows of a frame, those between two edges together.
@@ -96,6 +102,7 @@ class Tally:
             reviews=nothing,
             outcomes=empty,
             outcome_labels=empty,
+            outcome_times=empty,
             units=cells[:, -1].astype(np.float64),
             strata=tuple(self.names[k] for k in used),
         )

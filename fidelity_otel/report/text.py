@@ -54,12 +54,16 @@ def print_text(made: Summary, file: IO[str], *, width: int | None = None) -> Non
         console.print(_modes(made))
     if len(made.releases) > 1:
         console.print(_releases(made))
+    if any(change.since_ns for change in made.changes):
+        console.print(_changes(made))
     if made.pairs:
         console.print(_pairs(made))
     if made.ages:
         console.print(_ages(made))
     if made.outcomes:
         console.print(_outcomes(made))
+    if made.reviewers:
+        console.print(_reviewers(made))
     console.print(Text(_reviews(made)))
     console.print()
     for note in words.notes_of(made):
@@ -190,6 +194,36 @@ def _releases(made: Summary) -> Table:
         table.add_row(
             _name(line.release or "(none)"), *_cells(line.fidelity), words.when(line.first_ns)
         )
+    return table
+
+
+def _changes(made: Summary) -> Table:
+    table = _table(
+        "\nSunk (sequential tests: one false alarm in 1,000 at most)",
+        "what", "since", "most likely between", "from", "to", "fell most",
+        left=(0, 1, 2, 5),
+    )  # fmt: skip
+    for line in made.changes:
+        if line.since_ns is not None:
+            table.add_row(
+                _name(words.watched(line)),
+                words.when(line.since_ns),
+                words.span_of_time(line.low_ns, line.high_ns),
+                words.percent(line.before),
+                words.percent(line.after),
+                _name(", ".join(line.fell)),
+            )
+    return table
+
+
+def _reviewers(made: Summary) -> Table:
+    table = _table(
+        "\nReviewers (inferred from what two people judged)",
+        "reviewer", "right answers kept", "wrong answers seen", "judged with others",
+    )  # fmt: skip
+    for line in made.reviewers:
+        kept, seen = words.percent(line.right_kept), words.percent(line.wrong_seen)
+        table.add_row(_name(line.reviewer), kept, seen, f"{line.pairs:,}")
     return table
 
 

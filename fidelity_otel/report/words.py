@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import ceil
 
 from fidelity_otel.model import Estimate
-from fidelity_otel.report.summary import Summary
+from fidelity_otel.report.summary import ChangeLine, Summary
 
 __all__ = [
     "duration",
@@ -21,6 +21,7 @@ __all__ = [
     "points_between",
     "sentence_of",
     "span_of_time",
+    "watched",
     "when",
 ]
 
@@ -133,6 +134,13 @@ def span_of_time(first_ns: int | None, last_ns: int | None) -> str:
     return f"{when(first_ns)} – {when(last_ns)}"
 
 
+def watched(change: ChangeLine) -> str:
+    """What was watched: `support.answer: reviews`, `all requests: late outcome “resolved”`."""
+    kind, _, name = change.watch.partition(":")
+    what = f"late outcome “{name}”" if kind == "outcome" else kind
+    return f"{'all requests' if change.workflow is None else change.workflow}: {what}"
+
+
 def sentence_of(made: Summary) -> str:
     """The report in one sentence, in plain words, claiming no more than the data supports."""
     traffic = made.activity
@@ -178,6 +186,11 @@ def notes_of(made: Summary) -> list[str]:
         "An answer is wrong where the reviewer says so; “partly” counts one half. It failed "
         "silently where the system reported success and no failure mode stayed open."
     )
+    if made.always is not None:
+        notes.append(
+            f"For people who look every day: between {interval(made.always)} at every moment at "
+            f"once (the interval above holds for one look; this one uses no predictions)."
+        )
     if made.corrected is not None:
         notes.append(
             f"Two people differ on whether an answer is right in some traces; if each errs as "

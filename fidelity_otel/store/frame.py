@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, select
 
 from fidelity_otel.store import schema
 from fidelity_otel.store.base import Base, chunks, clip
@@ -43,7 +43,8 @@ class FrameRow(msgspec.Struct, frozen=True):
     """One trace of the frame; `frame_columns` gives the same names as columns.
 
     `pi` is the probability that the trace was selected by any arm, 1 − ∏(1 − π_a): None while its
-    window has not been drawn. `outcomes` maps name → value of the latest not superseded.
+    window has not been drawn. `outcomes` maps name → value of the latest not superseded,
+    `outcome_times` when it was observed (received, where that is not known), ns.
     """
 
     trace_id: str
@@ -68,6 +69,7 @@ class FrameRow(msgspec.Struct, frozen=True):
     reviews: tuple[ReviewMark, ...]
     outcomes: Mapping[str, float | None]
     outcome_labels: Mapping[str, str | None]
+    outcome_times: Mapping[str, int]
 
 
 _PLAIN = (
@@ -180,6 +182,7 @@ class _Marks(NamedTuple):
     reviews: dict[str, tuple[ReviewMark, ...]]
     values: dict[str, dict[str, float | None]]
     labels: dict[str, dict[str, str | None]]
+    times: dict[str, dict[str, int]]
 
 
 def _between(since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bool]]:
@@ -208,8 +211,9 @@ def _marks(connection: Connection, bounds: Sequence[ColumnElement[bool]]) -> _Ma
     marks = (r.c.reviewer, r.c.verdict, r.c.mode, r.c.hand_picked, r.c.phase, r.c.finished_ns)
     verdicts = select(r.c.trace_id, *marks).order_by(r.c.finished_ns, r.c.id)
     # In order of observation, so that the latest of a name is what stays.
+    observed = case((o.c.observed_ns > 0, o.c.observed_ns), else_=o.c.received_ns)
     latest = (
-        select(o.c.trace_id, o.c.name, o.c.value, o.c.label)
+        select(o.c.trace_id, o.c.name, o.c.value, o.c.label, observed)
         .where(o.c.superseded.is_(False), o.c.trace_id.is_not(None))
         .order_by(o.c.observed_ns, o.c.received_ns, o.c.id)
     )
@@ -220,10 +224,12 @@ def _marks(connection: Connection, bounds: Sequence[ColumnElement[bool]]) -> _Ma
         reviews[trace_id] = (*reviews.get(trace_id, ()), ReviewMark._make(mark))
     values: defaultdict[str, dict[str, float | None]] = defaultdict(dict)
     labels: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
-    for trace_id, name, value, label in _rows(connection, within(latest, o)):
+    times: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for trace_id, name, value, label, time in _rows(connection, within(latest, o)):
         values[trace_id][name] = value
         labels[trace_id][name] = label
-    return _Marks(arms, reviews, values, labels)
+        times[trace_id][name] = time
+    return _Marks(arms, reviews, values, labels, times)
 
 
 def _chunks(
@@ -261,6 +267,7 @@ def _columns(rows: Sequence[tuple[Any, ...]], marks: _Marks) -> dict[str, list[A
     frame["reviews"] = [marks.reviews.get(i, ()) for i in ids]
     frame["outcomes"] = [marks.values.get(i, _NOTHING) for i in ids]
     frame["outcome_labels"] = [marks.labels.get(i, _NOTHING) for i in ids]
+    frame["outcome_times"] = [marks.times.get(i, _NOTHING) for i in ids]
     return frame
 
 

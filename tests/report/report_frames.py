@@ -52,6 +52,7 @@ class Row(NamedTuple):
     reviews: tuple[Mark, ...] = ()
     outcomes: dict[str, float | None] = {}
     outcome_labels: dict[str, str | None] = {}
+    outcome_times: dict[str, int] = {}
 
 
 @dataclass

@@ -122,6 +122,7 @@ rows = st.builds(
     pi=st.sampled_from([None, 0.5]),
     outcomes=st.just({}),
     outcome_labels=st.just({}),
+    outcome_times=st.just({}),
 ).map(lambda row: row._replace(states=row.states[: len(row.modes)]))
 
 

@@ -117,6 +117,7 @@ def test_the_latest_of_a_name_counts_and_other_names_stay(store: Store) -> None:
     (row,) = store.frame()
     assert row.outcomes == {"resolved": 0.0, "refund": None}
     assert row.outcome_labels == {"resolved": None, "refund": "full"}
+    assert set(row.outcome_times) == {"resolved", "refund"}
 
 
 TRACES = [
