@@ -100,23 +100,21 @@ class Census:
         return self.tally.durations() if len(self.tally) else {}
 
     def hourly(self) -> list[tuple[str | None, Times, Floats, Floats]]:
-        """Per workflow, and under None for all: hours (ns), their traces, and the quiet ones.
-
-        Quiet is a trace that reported success and has no finding but recovered ones.
-        """
-        both = summed([self.tally, tally_of(self.looked)])
-        hour, workflow, units = both.cells[:, 0], both.cells[:, 1], both.cells[:, -1]
-        quiet = units * ~both.loud
+        """Per workflow, and under None for all: hours (ns), their traces, and the quiet ones."""
+        parts = [self.tally.hourly(), tally_of(self.looked).hourly()]
+        names = sorted({name for part in parts for name in part})
         made: list[tuple[str | None, Times, Floats, Floats]] = []
-        for code in (None, *np.unique(workflow)):
-            mine = np.ones(len(hour), dtype=bool) if code is None else workflow == code
-            hours, place = np.unique(hour[mine], return_inverse=True)
-            traces, good = (
-                np.bincount(place, each[mine], minlength=len(hours)).astype(np.float64)
-                for each in (units, quiet)
-            )
-            name = None if code is None else both.names[code]
-            made.append((name, hours * HOUR_NS, traces, good))
+        for name in (None, *names):
+            mine = [
+                each for part in parts for key, each in part.items() if name is None or key == name
+            ]
+            if not mine:
+                continue
+            hour, traces, quiet = (np.concatenate(column) for column in zip(*mine, strict=True))
+            hours, place = np.unique(hour, return_inverse=True)
+            many = np.bincount(place, traces).astype(np.float64)
+            good = np.bincount(place, quiet).astype(np.float64)
+            made.append((name, hours * HOUR_NS, many, good))
         return made
 
     def found(self) -> Counter[tuple[str, str]]:
@@ -181,7 +179,7 @@ def fold_windows(store: FoldSource, *, now_ns: int) -> int:
     folded = 0
     for state in store.windows_to_fold(least=FOLD_AT_ONCE, before_ns=now_ns - _DAY_NS):
         parts = store.window_columns(state.window, rows=MOST_ROWS)
-        tally = summed([tally_of(frame_of(columns)) for columns in parts])
+        tally = summed([tally_of(frame_of(columns)) for columns in parts]).compact()
         counted = Fold(state.window, tally.first_ns, tally.last_ns, encode(tally))
         folded += store.save_fold(counted, state)
     return folded

@@ -31,6 +31,7 @@ __all__ = [
 
 _HALF = 0.5
 _PAIR = 2
+_FINE = 250  # bounds are rounded outwards to .4%
 LEAST_PAIRS = 20
 """Pairs of verdicts below which they say nothing of how often reviewers err."""
 
@@ -145,7 +146,7 @@ def always_valid(frame: Frame, *, level: float, minimum_n: int) -> Estimate | No
     whole = frame.count(frame.drawn)
     weight = (len(part) / whole / part.answered)[order]
     label = part.label[order]
-    bounds = betting_sequence(label, level, weight)
+    bounds = betting_sequence(label, level, weight, grid=_FINE)
     low, high = float(bounds.low[-1]), float(bounds.high[-1])
     value = min(max(float(np.average(label, weights=weight)), low), high)
     kish = float(weight.sum() ** 2 / (weight**2).sum())

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidelity_otel.errors import StoreError
-from fidelity_otel.report.frame import Flags, Floats, Frame, level_of, prediction_at
+from fidelity_otel.report.frame import Floats, Frame, level_of, prediction_at
 
 __all__ = ["HOUR_NS", "NOTHING", "Tally", "decode", "encode", "summed", "tally_of"]
 
@@ -34,6 +34,7 @@ _VERSION = 1
 class Tally:
     """Counts, a row of each matrix a group of traces; the last column is how many.
 
+    Rows may be alike, and counts below zero where something was taken out, until `compact`.
     `cells`: hour since the epoch, workflow, release, stratum, flags, level of the prediction.
     `times`: hour, workflow, bin of the duration. `modes`: hour, mode, state. Workflow, release,
     stratum and mode are places in `names`.
@@ -49,11 +50,31 @@ class Tally:
     def __len__(self) -> int:
         return int(self.cells[:, -1].sum())
 
-    @property
-    def loud(self) -> Flags:
-        """Which cells' traces reported a failure or have a finding that was not recovered."""
-        loud: Flags = (self.cells[:, 4] & _LOUD) > 0
-        return loud
+    def compact(self) -> Tally:
+        """The same counts, a row for each group that has any."""
+        cells, times, modes = (_grouped(each) for each in (self.cells, self.times, self.modes))
+        return Tally(self.names, cells, times, modes, self.first_ns, self.last_ns)
+
+    def hourly(self) -> dict[str, tuple[Matrix, Floats, Floats]]:
+        """Workflow → hours since the epoch, traces of each, and the quiet ones among them.
+
+        Quiet is a trace that reported success and has no finding but recovered ones.
+        """
+        hour, workflow, units = self.cells[:, 0], self.cells[:, 1], self.cells[:, -1]
+        if not len(hour):
+            return {}
+        first, width = int(hour.min()), int(np.ptp(hour)) + 1
+        place = workflow * width + (hour - first)
+        size = (int(workflow.max()) + 1) * width
+        traces: Floats = _sums(place, units, size).reshape(-1, width)
+        quiet = np.where(self.cells[:, 4] & _LOUD, 0, units)
+        good: Floats = _sums(place, quiet, size).reshape(-1, width)
+        made: dict[str, tuple[Matrix, Floats, Floats]] = {}
+        for code in np.unique(workflow).tolist():
+            at = np.flatnonzero(traces[code])
+            hours: Matrix = (first + at).astype(np.int64)
+            made[self.names[code]] = (hours, traces[code, at], good[code, at])
+        return made
 
     def rows(self, edges: Sequence[int]) -> Frame:
         """The counts as rows of a frame, those between two edges together.
@@ -124,6 +145,10 @@ class Tally:
         )
 
 
+def _sums(place: Matrix, values: Matrix, size: int) -> Floats:
+    return np.bincount(place, values, minlength=size).astype(np.float64)
+
+
 def _none(columns: int) -> Matrix:
     return np.zeros((0, columns), dtype=np.int64)
 
@@ -192,9 +217,9 @@ def summed(tallies: Sequence[Tally], without: Sequence[Tally] = ()) -> Tally:
     whole = [t for t in tallies if len(t)]
     return Tally(
         tuple(names),
-        _grouped(cells),
-        _grouped(times),
-        _grouped(modes),
+        cells,
+        times,
+        modes,
         min((t.first_ns for t in whole), default=0),
         max((t.last_ns for t in whole), default=0),
     )

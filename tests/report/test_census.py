@@ -157,7 +157,7 @@ def same(one: Tally, other: Tally) -> bool:
             for matrix, named in tables
         ]
 
-    return spelled(one) == spelled(other)
+    return spelled(one.compact()) == spelled(other.compact())
 
 
 @pytest.mark.parametrize("body", [b"", b"\x93", b"\x81\xa1v\x01", encode(NOTHING)[:-3]])
