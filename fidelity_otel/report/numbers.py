@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import msgspec
@@ -249,7 +250,19 @@ def _releases(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[R
         part = frame.take(rows)
         fidelity = make.fidelity(part, wrong[rows])
         lines.append(ReleaseLine(name, part.traces, int(part.start_ns.min()), fidelity))
-    return tuple(sorted(lines, key=lambda line: line.first_ns))
+    lines.sort(key=lambda line: line.first_ns)
+    return (*lines[:1], *(_compared(one, two) for one, two in pairwise(lines)))
+
+
+def _compared(previous: ReleaseLine, line: ReleaseLine) -> ReleaseLine:
+    from fidelity_otel.stats.difference import difference
+
+    if not (previous.fidelity.sufficient and line.fidelity.sufficient):
+        return line
+    name = f"{line.release} − {previous.release}"
+    return msgspec.structs.replace(
+        line, difference=difference(line.fidelity, previous.fidelity, name=name)
+    )
 
 
 def _windows(

@@ -82,7 +82,26 @@ def _line(
         incumbent_only=int((other < one).sum()),
         difference=difference,
         p_value=float(always_valid_p(other, one)[-1]) if both else 1.0,
+        order_p=_order_p(frame, both),
     )
+
+
+def _order_p(frame: Frame, pairs: Sequence[tuple[int, int]]) -> float | None:
+    """Whether what a person judged first did better, over pairs that one person judged both of."""
+    from fidelity_otel.stats.paired import order_effect
+
+    first_won: list[bool] = []
+    second_won: list[bool] = []
+    for a, b in pairs:
+        one, other = frame.reviews[a][0], frame.reviews[b][0]
+        if one.reviewer != other.reviewer or one.finished_ns == other.finished_ns:
+            continue
+        first, second = (a, b) if one.finished_ns < other.finished_ns else (b, a)
+        first_won.append(bool(frame.label[first] > frame.label[second]))
+        second_won.append(bool(frame.label[second] > frame.label[first]))
+    if not first_won:
+        return None
+    return order_effect(np.array(first_won), np.array(second_won)).p_value
 
 
 def _judged_ns(frame: Frame, row: int) -> int:

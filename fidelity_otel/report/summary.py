@@ -73,12 +73,16 @@ class WorkflowLine(msgspec.Struct, frozen=True):
 
 
 class ReleaseLine(msgspec.Struct, frozen=True):
-    """One release, by its first trace's time."""
+    """One release, by its first trace's time.
+
+    `difference` is its fidelity less that of the release before, where both have enough reviews.
+    """
 
     release: str
     traces: int
     first_ns: int
     fidelity: Estimate
+    difference: Estimate | None = None
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -196,10 +200,15 @@ class ReviewerLine(msgspec.Struct, frozen=True):
 
 
 class AgeLine(msgspec.Struct, frozen=True):
-    """Of the answers that were right at first, the share still right after `days`."""
+    """Of the answers that were right at first, the share still right after `days`.
+
+    The estimate counts an answer as wrong from the look that found it so. Where looks were missed,
+    it may have gone wrong before; `with_missed` is the share that allows for it (Turnbull 1976).
+    """
 
     days: int
     still_right: Estimate
+    with_missed: float | None = None
 
 
 class PairLine(msgspec.Struct, frozen=True):
@@ -207,6 +216,8 @@ class PairLine(msgspec.Struct, frozen=True):
 
     Of `pairs`, both answers of `judged` were judged; in `candidate_only` of them only the candidate
     did better. `difference` is candidate − incumbent. `p_value` may be looked at after every pair.
+    `order_p` is of the question whether the answer that the same person judged first did better:
+    a small one says that the order, not the answer, moved the verdicts. None without such pairs.
     """
 
     incumbent: str
@@ -217,6 +228,7 @@ class PairLine(msgspec.Struct, frozen=True):
     incumbent_only: int
     difference: Estimate
     p_value: float
+    order_p: float | None = None
 
 
 class Benchmark(msgspec.Struct, frozen=True):

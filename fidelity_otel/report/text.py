@@ -189,11 +189,14 @@ def _bar(recovered: int, escalated: int, unrecovered: int, most: int) -> Text:
 
 
 def _releases(made: Summary) -> Table:
-    table = _table("\nReleases", "release", "fidelity", "interval", "n of N", "first seen")
+    table = _table(
+        "\nReleases",
+        "release", "fidelity", "interval", "n of N", "than the one before", "first seen",
+    )  # fmt: skip
     for line in made.releases:
-        table.add_row(
-            _name(line.release or "(none)"), *_cells(line.fidelity), words.when(line.first_ns)
-        )
+        change = "–" if line.difference is None else words.points_between(line.difference)
+        first = words.when(line.first_ns)
+        table.add_row(_name(line.release or "(none)"), *_cells(line.fidelity), change, first)
     return table
 
 
@@ -231,6 +234,7 @@ def _pairs(made: Summary) -> Table:
     table = _table(
         "\nShadow candidates (same requests, judged blind)",
         "candidate", "better by", "interval", "only it right", "only incumbent", "judged", "p",
+        "p of order",
     )  # fmt: skip
     for line in made.pairs:
         known = line.difference.sufficient
@@ -242,6 +246,7 @@ def _pairs(made: Summary) -> Table:
             f"{line.incumbent_only:,}",
             f"{line.judged:,} of {line.pairs:,}",
             f"{line.p_value:.2g}" if known else "–",
+            "–" if line.order_p is None else f"{line.order_p:.2g}",
         )
     return table
 
@@ -252,7 +257,10 @@ def _ages(made: Summary) -> Table:
     )
     for line in made.ages:
         days = f"{line.days} day" if line.days == 1 else f"{line.days} days"
-        table.add_row(days, *_cells(line.still_right))
+        share, interval, n = _cells(line.still_right)
+        if line.with_missed is not None:
+            share.append(f" ({words.percent(line.with_missed)} with missed looks)", style="dim")
+        table.add_row(days, share, interval, n)
     return table
 
 

@@ -406,3 +406,30 @@ def test_settings_default_to_the_table() -> None:
 
     assert ReportSettings.of(None).minimum_n == by_name()["report.minimum_n"].default
     assert ReportSettings.of({"report.level": 0.9}).level == 0.9
+
+
+def test_a_release_is_compared_with_the_one_before() -> None:
+    """Right in 9 of 10, then in 5 of 10: the difference has an interval of its own."""
+    rows = []
+    for k in range(200):
+        release, right = ("r1", k % 10 != 0) if k < 100 else ("r2", k % 2 == 0)
+        rows.append(
+            Row(
+                f"{k:032x}",
+                release=release,
+                start_ns=NOW_NS - (200 - k) * 10**9,
+                arms=(Arm("estimation", 0.5, True, "s"),),
+                pi=0.5,
+                selected=True,
+                reviews=(Mark("ann", "right" if right else "wrong"),),
+            )
+        )
+    first, second = summary(FakeStore(rows), now_ns=NOW_NS).releases
+    assert first.difference is None
+    made = second.difference
+    assert made is not None
+    assert made.estimate == pytest.approx(-0.4)
+    assert made.low is not None
+    assert made.high is not None
+    assert made.low < -0.4 < made.high < -0.25
+    assert made.name == "r2 − r1"

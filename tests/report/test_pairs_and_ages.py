@@ -67,6 +67,48 @@ def test_few_or_half_judged_pairs_are_not_compared() -> None:
     assert "insufficient data" in render_text(made)
 
 
+def test_verdicts_that_follow_the_order_are_noticed() -> None:
+    """What Ann judges first is always right, whichever of the two it is."""
+    store = shadowed(better=15, worse=15, alike=0)
+    for k, row in enumerate(store.rows):
+        won = row.reviews[0].verdict == "right"
+        mark = row.reviews[0]._replace(finished_ns=10 * k + (1 if won else 12))
+        store.rows[k] = row._replace(reviews=(mark,))
+    (line,) = summary(store, now_ns=NOW_NS).pairs
+    assert line.order_p is not None
+    assert line.order_p < 0.001
+    fair = shadowed(better=15, worse=15, alike=0)
+    for k, row in enumerate(fair.rows):
+        mark = row.reviews[0]._replace(finished_ns=k)
+        fair.rows[k] = row._replace(reviews=(mark,))
+    (line,) = summary(fair, now_ns=NOW_NS).pairs
+    assert line.order_p == pytest.approx(1.0)
+    (line,) = summary(shadowed(better=15, worse=15, alike=0), now_ns=NOW_NS).pairs
+    assert line.order_p is None, "at one moment: no order"
+
+
+def test_a_missed_look_leaves_the_time_of_failure_open() -> None:
+    """Of 60 looked at after a day half were wrong; 40 others missed that look, and half are wrong
+    after a week: most of those have been wrong since the first day as well."""
+    rows = []
+    for k in range(100):
+        marks = [Mark("ann", "right")]
+        verdict = "wrong" if k % 2 else "right"
+        if k < 60:
+            marks.append(Mark("ben", verdict, phase="recheck-1"))
+        if k >= 60 or verdict == "right":
+            marks.append(Mark("ann", verdict, phase="recheck-7"))
+        rows.append(answer(f"{k}", "ask", None)._replace(reviews=tuple(marks)))
+    made = summary(FakeStore(rows), now_ns=NOW_NS)
+    day, week = made.ages
+    assert day.still_right.estimate == pytest.approx(0.7)
+    assert day.with_missed == pytest.approx(0.5)
+    assert week.still_right.estimate == pytest.approx(0.5, abs=0.03)
+    assert week.with_missed is None or week.with_missed == pytest.approx(0.5)
+    assert "50% with missed looks" in render_text(made)
+    assert "50% with missed looks" in render_html(made)
+
+
 class Candidate:
     """A row of a window, as the draw wants it."""
 
