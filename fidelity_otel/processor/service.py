@@ -30,6 +30,7 @@ from fidelity_otel.processor.detect import History, detect, risk
 from fidelity_otel.processor.folder import hold_folder, write_ports
 from fidelity_otel.processor.forward import Findings, forwarders
 from fidelity_otel.processor.health import Health
+from fidelity_otel.processor.heap import steady_heap
 from fidelity_otel.processor.intake import Intake
 from fidelity_otel.processor.journal import Journal
 from fidelity_otel.processor.live import Live
@@ -290,6 +291,8 @@ def serve(config: Config, *, say: Callable[[str], None] | None = None) -> None:
         FidelityError: it cannot start; the message says why and how to mend it.
     """
     tell = say or (lambda line: print(line, file=sys.stderr, flush=True))
+
+    steady_heap()
 
     def started(ports: dict[str, int]) -> None:
         host = config["host"]
