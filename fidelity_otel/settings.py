@@ -38,6 +38,13 @@ TABLE: tuple[Setting, ...] = (
     _row("sdk.lean", "bool", True, "Record spans directly where nobody else looks at them."),
     _row("sdk.instrument", "list", ("auto",), "Integrations to turn on; auto = all present."),
     # --- the service: addresses and files ----------------------------------------------------
+    _row(
+        "workers",
+        "int",
+        1,
+        "Processes that decide traces; with 1 the one that receives and stores does it itself.",
+        minimum=1,
+    ),
     _row("data", "path", "fidelity-data", "Folder of the journal, the store and ports.json."),
     _row("host", "str", "127.0.0.1", "Address to listen on; 0.0.0.0 for all."),
     _row(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from fidelity_otel.errors import FidelityError, StoreBusy, StoreError
 from fidelity_otel.model import TraceRecord
-from fidelity_otel.processor.pipeline import Decided, Input, Pipeline
+from fidelity_otel.processor.pipeline import Decided, Decides, Input
 from fidelity_otel.processor.tally import Tally
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Decider:
     """Decides batches and stores them; every batch either is stored, or raises and may be retried.
 
     Args:
-        pipeline: decides one trace.
+        pipeline: decides traces.
         store: keeps them.
         tally: counts.
         clock: ns since the epoch.
@@ -38,7 +38,7 @@ class Decider:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Decides,
         store: Store,
         *,
         tally: Tally,
@@ -62,16 +62,8 @@ class Decider:
             StoreError: the store can't be used now; nothing is lost, run the batch again.
         """
         known = self.store.revisions([given.trace_id for given in batch])
-        now = self._clock()
-        decided = [
-            (
-                given,
-                self.pipeline.decide(
-                    given, now_ns=now, known=known.get(given.trace_id), body=self._body
-                ),
-            )
-            for given in batch
-        ]
+        made = self.pipeline.decide_all(batch, now_ns=self._clock(), known=known, body=self._body)
+        decided = list(zip(batch, made, strict=True))
         for given, each in decided:
             if each.end == "probe":
                 self.store.meta_set(PROBE, given.trace_id)
