@@ -71,6 +71,13 @@ TABLE: tuple[Setting, ...] = (
         "The service's log on stderr: text for people, json for machines, an object a line.",
         choices=("text", "json"),
     ),
+    _row(
+        "telemetry.traces",
+        "str",
+        "",
+        "OTLP/HTTP endpoint of the service's own spans (receive, commit, decide, store), such as "
+        "http://tempo:4318; none where empty. Never itself.",
+    ),
     # --- the service: receive and journal ----------------------------------------------------
     _row(
         "receive.max_request_bytes",

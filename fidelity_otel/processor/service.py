@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,7 @@ from fidelity_otel.processor.intake import Intake
 from fidelity_otel.processor.journal import Journal
 from fidelity_otel.processor.live import Live, make_pipeline
 from fidelity_otel.processor.metrics import Metrics
+from fidelity_otel.processor.own_traces import OwnTraces, check_elsewhere
 from fidelity_otel.processor.pipeline import Decides
 from fidelity_otel.processor.read import read_otlp
 from fidelity_otel.processor.receive_grpc import GrpcReceiver
@@ -124,6 +126,7 @@ class Service:
         )
         findings = Findings(config["forward.findings"])
         tells = bool(sending) and config["forward.findings"] != "none"
+        own = await self._own_traces(stack)
         decider = Decider(
             self._pipeline(live, stack),
             store,
@@ -132,6 +135,7 @@ class Service:
             refused=self.data / "refused",
             stored=metrics.trace,
             found=findings.found if tells else None,
+            tracer=own.tracer,
         )
         chain = Chain(
             journal,
@@ -163,6 +167,7 @@ class Service:
             clock=self.clock,
             max_request_bytes=config["receive.max_request_bytes"],
             meter=health.meter,
+            tracer=own.tracer,
         )
         windows = Windows(store, lambda: live.sampler, config.values, self.clock)
         reports = Reports(store, config.values, self.clock)
@@ -206,6 +211,7 @@ class Service:
             tls=tls.for_http() if tls else None,
         )
         self.ports = {"otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "http": http}
+        check_elsewhere(config["telemetry.traces"], host, self.ports.values())
         health.serving = True
         self._reload = live.reload
         stack.callback(write_ports(self.data, self.ports))
@@ -223,6 +229,12 @@ class Service:
         workers = Workers(count, live, pipeline, history=history, tally=self.tally, log_format=form)
         stack.callback(workers.close)
         return workers
+
+    async def _own_traces(self, stack: contextlib.AsyncExitStack) -> OwnTraces:
+        endpoint = self.config["telemetry.traces"]
+        own = await asyncio.to_thread(OwnTraces, endpoint, version=version("fidelity-otel"))
+        stack.push_async_callback(asyncio.to_thread, own.close)
+        return own
 
     async def _until_stopped(self, *tasks: asyncio.Task[None]) -> None:
         """Until asked to stop; a background task that fails ends the service with its error."""
@@ -245,8 +257,6 @@ class Service:
         )
 
     def _metrics(self) -> Metrics:
-        from importlib.metadata import version
-
         metrics = Metrics(
             most=self.config["report.max_workflows"], version=version("fidelity-otel")
         )
