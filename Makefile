@@ -62,6 +62,9 @@ test-integrations: install ## Every integration with the oldest and the newest r
 test-kill: install ## kill -9 of the service under load, 1,000 rounds
 	FIDELITY_KILL_ROUNDS=1000 $(BIN)/pytest tests/kill --timeout 7200
 
+test-overload: install parts ## Five minutes of ten times too much from stock exporters (SECONDS=…)
+	FIDELITY_OVERLOAD_SECONDS=$(or $(SECONDS),300) $(BIN)/pytest -s tests/interop/test_overload.py --timeout 3600
+
 fuzz: install ## 10 M hostile bodies through the receivers (COUNT=…, SEED=…)
 	$(BIN)/python tests/fuzz/run.py --count $(or $(COUNT),10000000) --seed $(or $(SEED),1)
 

@@ -38,6 +38,13 @@ TABLE: tuple[Setting, ...] = (
     _row("sdk.lean", "bool", True, "Record spans directly where nobody else looks at them."),
     _row("sdk.instrument", "list", ("auto",), "Integrations to turn on; auto = all present."),
     # --- the service: addresses and files ----------------------------------------------------
+    _row(
+        "workers",
+        "int",
+        1,
+        "Processes that decide traces; with 1 the one that receives and stores does it itself.",
+        minimum=1,
+    ),
     _row("data", "path", "fidelity-data", "Folder of the journal, the store and ports.json."),
     _row("host", "str", "127.0.0.1", "Address to listen on; 0.0.0.0 for all."),
     _row(
@@ -63,6 +70,13 @@ TABLE: tuple[Setting, ...] = (
         "text",
         "The service's log on stderr: text for people, json for machines, an object a line.",
         choices=("text", "json"),
+    ),
+    _row(
+        "telemetry.traces",
+        "str",
+        "",
+        "OTLP/HTTP endpoint of the service's own spans (receive, commit, decide, store), such as "
+        "http://tempo:4318; none where empty. Never itself.",
     ),
     # --- the service: receive and journal ----------------------------------------------------
     _row(

@@ -90,7 +90,9 @@ def gauges(running: Running) -> dict[str, float]:
     return {name: running.metric(name) or 0.0 for name in GAUGES}
 
 
-def soak(running: Running, *, seconds: float, rate: float, core: int) -> dict[str, object]:
+def soak(
+    running: Running, *, seconds: float, rate: float, core: int, report: bool = True
+) -> dict[str, object]:
     """Load it, watch it, let it come to rest; returns figures and `problems`."""
     load = Load(running, "grpc", core, seconds=seconds, rate=rate, connections=2)
     trouble = Trouble(running)
@@ -99,7 +101,7 @@ def soak(running: Running, *, seconds: float, rate: float, core: int) -> dict[st
         time.sleep(2.0)
         trouble.make()
         running.get("/metrics")
-        if len(samples) % 8 == 0:
+        if report and len(samples) % 8 == 0:
             running.get("/api/v1/report")
         if running.process.poll() is not None:
             break
@@ -132,6 +134,7 @@ def soak(running: Running, *, seconds: float, rate: float, core: int) -> dict[st
         "memory_mb_at_start": samples[0][1] / 1e6,
         "memory_mb_middle": first / 1e6,
         "memory_mb_last": last / 1e6,
+        "memory_mb": [round(memory / 1e6) for _, memory in samples[:: max(1, len(samples) // 20)]],
         "cpu_seconds": process.cpu_seconds(running.pid),
         "ack_ms": figures["latency_ms"],
         "refusals": figures["refusals"],
@@ -145,15 +148,27 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=1000.0, help="spans a second")
     parser.add_argument("--core", type=int, default=1, help="of the load generator")
     parser.add_argument("--folder", type=Path, help="for data (the system's temporary one)")
+    parser.add_argument(
+        "--report",
+        type=float,
+        default=15.0,
+        help="seconds between refreshes of the report's numbers; 0 = none, and it is not asked for",
+    )
     chosen = parser.parse_args()
     environment = {
         "FIDELITY_ASSEMBLE_IDLE_SECONDS": "20",
         "FIDELITY_RETAIN_MAX_BYTES": str(200 << 20),
-        "FIDELITY_REPORT_REFRESH_SECONDS": "15",
+        "FIDELITY_REPORT_REFRESH_SECONDS": str(chosen.report or 1e6),
     }
     options = Service(wait=5.0, directory=chosen.folder, environment=environment)
     with Fidelity().run(options) as running:
-        told = soak(running, seconds=chosen.seconds, rate=chosen.rate, core=chosen.core)
+        told = soak(
+            running,
+            seconds=chosen.seconds,
+            rate=chosen.rate,
+            core=chosen.core,
+            report=chosen.report > 0,
+        )
     print(json.dumps(told, indent=1))
     return 1 if told["problems"] else 0
 

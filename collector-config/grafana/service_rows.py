@@ -119,6 +119,7 @@ def service() -> list[Panel]:
                 "lost traces: {{reason}}",
             ),
             ("sum(increase(fidelity_detection_errors_total[1h]))", "detector failures"),
+            ("sum(increase(fidelity_worker_deaths_total[1h]))", "worker deaths"),
             wide=8,
         ),
         course(

@@ -20,15 +20,27 @@ __all__ = ["command"]
 @click.option("--config", "path", type=click.Path(path_type=Path), help="YAML file of settings.")
 @click.option("--data", help="Folder of journal, store and ports.json.  [FIDELITY_DATA]")
 @click.option("--host", help="Address to listen on.  [FIDELITY_HOST]")
+@click.option("--workers", help="Processes that decide traces.  [FIDELITY_WORKERS]")
 @click.option("--check", is_flag=True, help="Check the configuration, then end.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
 def command(
-    path: Path | None, data: str | None, host: str | None, *, check: bool, verbose: bool
+    path: Path | None,
+    data: str | None,
+    host: str | None,
+    workers: str | None,
+    *,
+    check: bool,
+    verbose: bool,
 ) -> None:
     """Parse, then serve until SIGINT or SIGTERM."""
     from fidelity_otel.processor.config import load
 
-    config = load(path, given={"data": ("--data", data), "host": ("--host", host)})
+    given = {
+        "data": ("--data", data),
+        "host": ("--host", host),
+        "workers": ("--workers", workers),
+    }
+    config = load(path, given=given)
     if check:
         click.echo("the configuration is right", err=True)
         return

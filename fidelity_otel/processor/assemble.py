@@ -11,8 +11,9 @@ Times are ns of any clock that does not jump, the same for every call.
 from __future__ import annotations
 
 import heapq
+import struct
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,11 @@ INCOMPLETE: Final = frozenset(
 
 _NS: Final = 1_000_000_000
 _FOREVER: Final = 1 << 63
+_LONGEST: Final = 1 << 62
+_TICK: Final = 1 << 24  # ns: traces that are due within 17 ms are planned together
+_PACKED: Final = struct.Struct("<6Q2IB")
+_REASONS: Final = ("", "root", "complete", "late", "outcome", *sorted(INCOMPLETE))
+_CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +77,63 @@ class Ready(NamedTuple):
 
 
 class _Waiting:
-    """A trace that waits. `places` holds positions and sizes in turn, 16 bytes a part."""
+    """A trace that waits, as it is worked on; between times it is kept packed, in 57 bytes."""
 
-    __slots__ = ("bytes", "ends_ns", "first_ns", "last_ns", "places", "reason", "spans", "wakes_ns")
+    __slots__ = (
+        "bytes",
+        "ends_ns",
+        "first_ns",
+        "last_ns",
+        "position",
+        "reason",
+        "size",
+        "spans",
+        "wakes_ns",
+    )
 
-    def __init__(self, now_ns: int) -> None:
-        self.places = array("Q")
+    def __init__(self, now_ns: int, place: Place) -> None:
+        self.position, self.size = place  # of its first part
         self.spans = 0
-        self.bytes = 0
+        self.bytes = 0  # of all parts
         self.first_ns = self.last_ns = now_ns
         self.ends_ns = _FOREVER  # when it is due for `reason`, whatever else comes
         self.reason = ""
         self.wakes_ns = _FOREVER  # the time under which the agenda has it
+
+    def packed(self) -> bytes:
+        return _PACKED.pack(
+            self.position,
+            self.bytes,
+            self.first_ns,
+            self.last_ns,
+            self.ends_ns,
+            self.wakes_ns,
+            self.size,
+            self.spans,
+            _CODES[self.reason],
+        )
+
+    @classmethod
+    def of(cls, packed: bytes) -> _Waiting:
+        self = cls.__new__(cls)
+        (
+            self.position,
+            self.bytes,
+            self.first_ns,
+            self.last_ns,
+            self.ends_ns,
+            self.wakes_ns,
+            self.size,
+            self.spans,
+            code,
+        ) = _PACKED.unpack(packed)
+        self.reason = _REASONS[code]
+        return self
+
+    def end(self, at_ns: int, reason: str) -> None:
+        """It is due at a time at the latest."""
+        if at_ns < self.ends_ns:
+            self.ends_ns, self.reason = at_ns, reason
 
 
 class Assembler:
@@ -97,14 +148,16 @@ class Assembler:
         self.settings = settings
         self.waiting_spans = 0
         self.waiting_bytes = 0
-        self._settle = int(settings.settle_seconds * _NS)
-        self._idle = int(settings.idle_seconds * _NS)
-        self._max_age = int(settings.max_age_seconds * _NS)
+        self._settle = min(int(settings.settle_seconds * _NS), _LONGEST)
+        self._idle = min(int(settings.idle_seconds * _NS), _LONGEST)
+        self._max_age = min(int(settings.max_age_seconds * _NS), _LONGEST)
         # In order of their first positions, because positions only grow, but for the displaced.
-        self._waiting: dict[bytes, _Waiting] = {}
+        self._waiting: dict[bytes, bytes] = {}
+        self._more: dict[bytes, array[int]] = {}  # positions and sizes in turn of further parts
         self._displaced: set[bytes] = set()
         self._deciding: dict[bytes, list[Ready]] = {}
-        self._agenda: list[tuple[int, bytes]] = []
+        self._agenda: dict[int, list[bytes]] = {}
+        self._times: list[int] = []  # a heap of the agenda's
         self._decided: dict[bytes, None] = {}
         self._remember = remember
 
@@ -119,7 +172,7 @@ class Assembler:
     def oldest_seconds(self, now_ns: int) -> float:
         """For how long the trace that waits longest has waited; 0 where none does."""
         first = next(iter(self._waiting.values()), None)
-        return 0.0 if first is None else max(0.0, (now_ns - first.first_ns) / _NS)
+        return 0.0 if first is None else max(0.0, (now_ns - _Waiting.of(first).first_ns) / _NS)
 
     def add(self, trace_id: bytes, place: Place, *, spans: int, flags: int, now_ns: int) -> None:
         """A part of a trace has become durable.
@@ -131,50 +184,56 @@ class Assembler:
             flags: ROOT, COMPLETE, CARRIER of the journal's record.
             now_ns: when it was received.
         """
-        waiting = self._waiting.get(trace_id)
-        if waiting is None:
-            waiting = self._waiting[trace_id] = _Waiting(now_ns)
+        packed = self._waiting.get(trace_id)
+        if packed is None:
+            waiting = _Waiting(now_ns, place)
             if flags & CARRIER:
-                self._end(waiting, now_ns + self._settle, "outcome")
+                waiting.end(now_ns + self._settle, "outcome")
             elif trace_id in self._decided or trace_id in self._deciding:
-                self._end(waiting, now_ns + self._settle, "late")
-        elif waiting.reason == "outcome" and not flags & CARRIER:
-            waiting.ends_ns, waiting.reason = _FOREVER, ""
-        waiting.places.extend(place)
+                waiting.end(now_ns + self._settle, "late")
+        else:
+            waiting = _Waiting.of(packed)
+            self._more.setdefault(trace_id, array("Q")).extend(place)
+            if waiting.reason == "outcome" and not flags & CARRIER:
+                waiting.ends_ns, waiting.reason = _FOREVER, ""
         waiting.spans += spans
         waiting.bytes += place.size
         waiting.last_ns = max(waiting.last_ns, now_ns)
         self.waiting_spans += spans
         self.waiting_bytes += place.size
         if flags & COMPLETE:
-            self._end(waiting, now_ns, "complete")
+            waiting.end(now_ns, "complete")
         elif flags & ROOT and not flags & CARRIER:
-            self._end(waiting, now_ns + self._settle, "root")
+            waiting.end(now_ns + self._settle, "root")
         if waiting.spans >= self.settings.max_spans:
-            self._end(waiting, now_ns, "max_spans")
+            waiting.end(now_ns, "max_spans")
         elif waiting.bytes >= self.settings.max_trace_bytes:
-            self._end(waiting, now_ns, "max_bytes")
-        self._plan(trace_id, waiting)
-
-    @staticmethod
-    def _end(waiting: _Waiting, at_ns: int, reason: str) -> None:
-        if at_ns < waiting.ends_ns:
-            waiting.ends_ns, waiting.reason = at_ns, reason
+            waiting.end(now_ns, "max_bytes")
+        self._keep(trace_id, waiting)
 
     def _due(self, waiting: _Waiting) -> tuple[int, str]:
         idle, age = waiting.last_ns + self._idle, waiting.first_ns + self._max_age
         at, reason = (idle, "idle") if idle <= age else (age, "max_age")
         return (waiting.ends_ns, waiting.reason) if waiting.ends_ns <= at else (at, reason)
 
-    def _plan(self, trace_id: bytes, waiting: _Waiting) -> None:
-        """Put the trace on the agenda where it is due earlier than planned.
+    def _keep(self, trace_id: bytes, waiting: _Waiting) -> None:
+        """Keep what changed; put the trace on the agenda where it is due earlier than planned.
 
         That it is due later, because something came in, is found out when its time comes.
         """
         at, _ = self._due(waiting)
         if at < waiting.wakes_ns:
-            waiting.wakes_ns = at
-            heapq.heappush(self._agenda, (at, trace_id))
+            self._plan(trace_id, waiting, at & -_TICK)
+        self._waiting[trace_id] = waiting.packed()
+
+    def _plan(self, trace_id: bytes, waiting: _Waiting, at_ns: int) -> None:
+        waiting.wakes_ns = at_ns
+        planned = self._agenda.get(at_ns)
+        if planned is None:
+            self._agenda[at_ns] = [trace_id]
+            heapq.heappush(self._times, at_ns)
+        else:
+            planned.append(trace_id)
 
     def due(self, now_ns: int, limit: int = 1_000, *, max_bytes: int = 64 << 20) -> list[Ready]:
         """Take the traces that are due, earliest first.
@@ -188,20 +247,28 @@ class Assembler:
         """
         taken: list[Ready] = []
         size = 0
-        while self._agenda and self._agenda[0][0] <= now_ns:
-            if len(taken) >= limit or size >= max_bytes:
-                return taken
-            at, trace_id = heapq.heappop(self._agenda)
-            waiting = self._waiting.get(trace_id)
-            if waiting is None or waiting.wakes_ns != at:
-                continue  # an older plan of a trace that was decided or planned anew
-            due_ns, reason = self._due(waiting)
-            if due_ns > now_ns:
-                waiting.wakes_ns = due_ns
-                heapq.heappush(self._agenda, (due_ns, trace_id))
-                continue
-            size += waiting.bytes
-            taken.append(self._take(trace_id, reason))
+        while self._times and self._times[0] <= now_ns:
+            at = heapq.heappop(self._times)
+            planned = self._agenda.pop(at)
+            for number, trace_id in enumerate(planned):
+                if len(taken) >= limit or size >= max_bytes:
+                    self._agenda[at] = planned[number:]
+                    heapq.heappush(self._times, at)
+                    return taken
+                packed = self._waiting.get(trace_id)
+                if packed is None:
+                    continue  # decided meanwhile
+                waiting = _Waiting.of(packed)
+                if waiting.wakes_ns != at:
+                    continue  # an older plan
+                due_ns, reason = self._due(waiting)
+                if due_ns > now_ns:
+                    tick = due_ns & -_TICK
+                    self._plan(trace_id, waiting, tick if tick > now_ns else due_ns)
+                    self._waiting[trace_id] = waiting.packed()
+                    continue
+                size += waiting.bytes
+                taken.append(self._take(trace_id, reason))
         surplus = len(self._waiting) - self.settings.max_waiting_traces
         for trace_id in [i for i, _ in zip(self._waiting, range(surplus), strict=False)]:
             if len(taken) >= limit:
@@ -213,21 +280,26 @@ class Assembler:
         """Take the traces that wait longest, due or not: under pressure, or at the end of input."""
         found = [trace_id for trace_id, _ in zip(self._waiting, range(count), strict=False)]
         return [
-            self._take(trace_id, self._waiting[trace_id].reason or reason) for trace_id in found
+            self._take(trace_id, _Waiting.of(self._waiting[trace_id]).reason or reason)
+            for trace_id in found
         ]
 
     def _take(self, trace_id: bytes, reason: str) -> Ready:
-        waiting = self._waiting.pop(trace_id)
-        self._displaced.discard(trace_id)
-        self.waiting_spans -= waiting.spans
-        self.waiting_bytes -= waiting.bytes
-        numbers = waiting.places
-        places = _read(numbers)
+        places = self._places(trace_id)
+        waiting = self._drop(trace_id)
         upto = max(p.position + p.size for p in places)
         first, last = waiting.first_ns, waiting.last_ns
         ready = Ready(trace_id, reason, places, upto, waiting.spans, first, last)
         self._deciding.setdefault(trace_id, []).append(ready)
         return ready
+
+    def _drop(self, trace_id: bytes) -> _Waiting:
+        waiting = _Waiting.of(self._waiting.pop(trace_id))
+        self._more.pop(trace_id, None)
+        self._displaced.discard(trace_id)
+        self.waiting_spans -= waiting.spans
+        self.waiting_bytes -= waiting.bytes
+        return waiting
 
     def done(self, ready: Ready) -> None:
         """The trace is decided and stored: its bytes are not needed any more."""
@@ -240,27 +312,28 @@ class Assembler:
     def again(self, ready: Ready, at_ns: int) -> None:
         """The trace could not be decided: it waits until a time, with what came meanwhile."""
         self._leave(ready)
-        later = self._waiting.pop(ready.trace_id, None)
-        waiting = _Waiting(ready.first_ns)
-        for place in ready.places:
-            waiting.places.extend(place)
-            waiting.bytes += place.size
+        waiting = _Waiting(ready.first_ns, ready.places[0])
+        places = list(ready.places)
         waiting.spans = ready.spans
-        self.waiting_spans += waiting.spans
-        self.waiting_bytes += waiting.bytes
-        if later is not None:
-            waiting.places.extend(later.places)
+        if ready.trace_id in self._waiting:
+            places += self._places(ready.trace_id)
+            later = self._drop(ready.trace_id)
             waiting.spans += later.spans
-            waiting.bytes += later.bytes
             waiting.last_ns = later.last_ns
         waiting.ends_ns, waiting.reason = at_ns, ready.reason
-        self._displace(ready.trace_id, waiting)
-        self._plan(ready.trace_id, waiting)
+        self._displace(ready.trace_id, waiting, places)
 
-    def _displace(self, trace_id: bytes, waiting: _Waiting) -> None:
-        self._waiting.pop(trace_id, None)
-        self._waiting[trace_id] = waiting
+    def _displace(self, trace_id: bytes, waiting: _Waiting, places: Sequence[Place]) -> None:
+        """Keep a trace that is not waiting, whose parts are not the last ones that came in."""
+        waiting.position, waiting.size = places[0]
+        waiting.bytes = sum(p.size for p in places)
+        waiting.wakes_ns = _FOREVER
+        if len(places) > 1:
+            self._more[trace_id] = array("Q", [n for p in places[1:] for n in p])
+        self.waiting_spans += waiting.spans
+        self.waiting_bytes += waiting.bytes
         self._displaced.add(trace_id)
+        self._keep(trace_id, waiting)
 
     def _leave(self, ready: Ready) -> None:
         left = [r for r in self._deciding.pop(ready.trace_id, []) if r is not ready]
@@ -272,25 +345,15 @@ class Assembler:
         self._decided[trace_id] = None
         if len(self._decided) > self._remember:
             del self._decided[next(iter(self._decided))]
-        waiting = self._waiting.get(trace_id)
-        if waiting is None:
+        if trace_id not in self._waiting:
             return
-        numbers = waiting.places
-        if max(numbers[::2]) < upto:
-            del self._waiting[trace_id]
-            self._displaced.discard(trace_id)
-            self.waiting_spans -= waiting.spans
-            self.waiting_bytes -= waiting.bytes
-            return
-        # Rare: a part came in while the trace was being decided. How many spans each part holds is
-        # not kept, so the count stays too high by those decided, which only makes it due earlier.
-        kept = [(p, s) for p, s in zip(numbers[::2], numbers[1::2], strict=True) if p >= upto]
-        size = sum(s for _, s in kept)
-        self.waiting_bytes -= waiting.bytes - size
-        waiting.places, waiting.bytes = array("Q", [n for pair in kept for n in pair]), size
-        self._end(waiting, waiting.last_ns + self._settle, "late")
-        self._displace(trace_id, waiting)
-        self._plan(trace_id, waiting)
+        kept = [p for p in self._places(trace_id) if p.position >= upto]
+        waiting = self._drop(trace_id)
+        if kept:
+            # Rare: a part came in while the trace was being decided. How many spans each part holds
+            # is not kept, so the count stays too high by those decided: it is due earlier, no more.
+            waiting.end(waiting.last_ns + self._settle, "late")
+            self._displace(trace_id, waiting, kept)
 
     def lowest(self, default: int) -> int:
         """The lowest position that is still needed; `default` where none is."""
@@ -303,8 +366,15 @@ class Assembler:
                 lowest = min(lowest, *(p.position for p in ready.places))
         return lowest
 
+    def _places(self, trace_id: bytes) -> tuple[Place, ...]:
+        waiting = _Waiting.of(self._waiting[trace_id])
+        more = self._more.get(trace_id, ())
+        first = Place(waiting.position, waiting.size)
+        return (first, *(Place(p, s) for p, s in zip(more[::2], more[1::2], strict=True)))
+
     def _begins(self, trace_id: bytes) -> int:
-        return min(self._waiting[trace_id].places[::2])
+        more = self._more.get(trace_id, ())
+        return min(_Waiting.of(self._waiting[trace_id]).position, *more[::2], _FOREVER)
 
     def below(self, position: int) -> Iterator[tuple[bytes, tuple[Place, ...]]]:
         """The waiting traces that begin below a position, with all their places."""
@@ -315,21 +385,13 @@ class Assembler:
             elif trace_id not in self._displaced:
                 break
         for trace_id in found:
-            yield trace_id, _read(self._waiting[trace_id].places)
+            yield trace_id, self._places(trace_id)
 
     def moved(self, trace_id: bytes, before: tuple[Place, ...], after: tuple[Place, ...]) -> None:
         """A waiting trace's parts were copied to new places, above every place given before."""
-        waiting = self._waiting.get(trace_id)
-        if waiting is None:
+        if trace_id not in self._waiting:
             return
         known = set(before)
-        since = [p for p in _read(waiting.places) if p not in known]
-        places = sorted([*after, *since])
-        size = sum(p.size for p in places)
-        self.waiting_bytes += size - waiting.bytes
-        waiting.places, waiting.bytes = array("Q", [n for p in places for n in p]), size
-        self._displace(trace_id, waiting)
-
-
-def _read(numbers: array[int]) -> tuple[Place, ...]:
-    return tuple(Place(p, s) for p, s in zip(numbers[::2], numbers[1::2], strict=True))
+        since = [p for p in self._places(trace_id) if p not in known]
+        waiting = self._drop(trace_id)
+        self._displace(trace_id, waiting, sorted([*after, *since]))

@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry.trace import Tracer
+
 from fidelity_otel.errors import FidelityError, StoreBusy, StoreError
 from fidelity_otel.model import TraceRecord
-from fidelity_otel.processor.pipeline import Decided, Input, Pipeline
+from fidelity_otel.processor.own_traces import NO_PARENT, OFF
+from fidelity_otel.processor.pipeline import Decided, Decides, Input
 from fidelity_otel.processor.tally import Tally
 
 if TYPE_CHECKING:
@@ -27,18 +30,19 @@ class Decider:
     """Decides batches and stores them; every batch either is stored, or raises and may be retried.
 
     Args:
-        pipeline: decides one trace.
+        pipeline: decides traces.
         store: keeps them.
         tally: counts.
         clock: ns since the epoch.
         refused: a folder for traces that the store refuses one by one while it takes others.
         stored: hears of every new record once it is stored.
         found: hears of every record with findings that is stored, at least once, whatever happens.
+        tracer: makes the service's own spans.
     """
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Decides,
         store: Store,
         *,
         tally: Tally,
@@ -46,6 +50,7 @@ class Decider:
         refused: Path,
         stored: Callable[[TraceRecord], None] = lambda _: None,
         found: Callable[[TraceRecord], None] | None = None,
+        tracer: Tracer = OFF,
     ) -> None:
         self.pipeline = pipeline
         self.store = store
@@ -54,6 +59,7 @@ class Decider:
         self._refused = refused
         self._stored = stored
         self._found = found
+        self._tracer = tracer
 
     def run(self, batch: Sequence[Input]) -> None:
         """Decide and store a batch.
@@ -61,22 +67,25 @@ class Decider:
         Raises:
             StoreError: the store can't be used now; nothing is lost, run the batch again.
         """
+        with self._tracer.start_as_current_span(
+            "decide", NO_PARENT, record_exception=False
+        ) as span:
+            span.set_attribute("fidelity.traces", len(batch))
+            self._run(batch)
+
+    def _run(self, batch: Sequence[Input]) -> None:
         known = self.store.revisions([given.trace_id for given in batch])
-        now = self._clock()
-        decided = [
-            (
-                given,
-                self.pipeline.decide(
-                    given, now_ns=now, known=known.get(given.trace_id), body=self._body
-                ),
+        with self._tracer.start_as_current_span("detect", record_exception=False):
+            made = self.pipeline.decide_all(
+                batch, now_ns=self._clock(), known=known, body=self._body
             )
-            for given in batch
-        ]
+        decided = list(zip(batch, made, strict=True))
         for given, each in decided:
             if each.end == "probe":
                 self.store.meta_set(PROBE, given.trace_id)
         try:
-            self._store([d for _, d in decided])
+            with self._tracer.start_as_current_span("store", record_exception=False):
+                self._store([d for _, d in decided])
         except StoreBusy:
             raise
         except StoreError as error:

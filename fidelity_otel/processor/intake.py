@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from opentelemetry.trace import SpanKind, Tracer
+
 from fidelity_otel.errors import FidelityError
 from fidelity_otel.processor import wire
 from fidelity_otel.processor.admission import Admission
@@ -19,6 +21,7 @@ from fidelity_otel.processor.journal import (
     frame,
     pack_spans,
 )
+from fidelity_otel.processor.own_traces import NO_PARENT, OFF
 from fidelity_otel.processor.tally import Tally
 from fidelity_otel.processor.wire_logs import carriers
 
@@ -59,6 +62,7 @@ class Intake:
         clock: ns since the epoch, steady.
         max_request_bytes: largest request.
         meter: hears of every request.
+        tracer: makes the service's own spans.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Intake:
         clock: Callable[[], int],
         max_request_bytes: int,
         meter: Meter = lambda *_: None,
+        tracer: Tracer = OFF,
     ) -> None:
         self.journal = journal
         self.assembler = assembler
@@ -79,6 +84,7 @@ class Intake:
         self.max_request_bytes = max_request_bytes
         self.meter = meter
         self._clock = clock
+        self._tracer = tracer
 
     async def take(self, signal: str, body: bytes, protocol: str) -> Accepted:
         """Take a request in; returns when all of it that was accepted is durable.
@@ -92,6 +98,23 @@ class Intake:
             WireError: it is not what it should be.
             JournalFull, JournalError: it cannot be made durable now.
         """
+        with self._tracer.start_as_current_span(
+            "receive", NO_PARENT, SpanKind.SERVER, record_exception=False
+        ) as span:
+            accepted, spans = await self._take(signal, body, protocol)
+            if span.is_recording():
+                span.set_attributes(
+                    {
+                        "fidelity.signal": signal,
+                        "fidelity.protocol": protocol,
+                        "fidelity.bytes": len(body),
+                        "fidelity.spans": spans,
+                        "fidelity.rejected": accepted.rejected,
+                    }
+                )
+            return accepted
+
+    async def _take(self, signal: str, body: bytes, protocol: str) -> tuple[Accepted, int]:
         message = ""
         if signal == "logs":
             carried = carriers(body)
@@ -105,10 +128,12 @@ class Intake:
                 )
         batch = wire.split(body, limit=4 * self.max_request_bytes)
         if batch.parts:
-            await self._commit(batch.parts)
+            with self._tracer.start_as_current_span("commit", record_exception=False):
+                await self._commit(batch.parts)
         status = "partial" if batch.rejected else "ok"
         self.meter(protocol, status, len(body), batch.spans, batch.rejected)
-        return Accepted(batch.rejected, "; ".join(m for m in (batch.reason, message) if m))
+        said = "; ".join(m for m in (batch.reason, message) if m)
+        return Accepted(batch.rejected, said), batch.spans
 
     def _commit(self, parts: Sequence[wire.Part]) -> asyncio.Future[None]:
         now = self._clock()

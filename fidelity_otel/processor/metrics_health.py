@@ -155,6 +155,12 @@ HEALTH: tuple[Metric, ...] = (
         "Traces that a detector failed on; they are stored without findings.",
         tally="detection_failed",
     ),
+    counter(
+        "decide",
+        "fidelity_worker_deaths",
+        "Worker processes that ended by themselves; their traces were decided by the next one.",
+        tally="worker_deaths",
+    ),
     seconds(
         "decide",
         "fidelity_decision_seconds",

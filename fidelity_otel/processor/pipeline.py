@@ -8,8 +8,8 @@ a crash is harmless.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from fidelity_otel import semconv
 from fidelity_otel.errors import WireError
@@ -21,7 +21,7 @@ from fidelity_otel.processor.rawspan import RawSpan
 from fidelity_otel.processor.read import read_trace
 from fidelity_otel.processor.tally import Tally
 
-__all__ = ["Decided", "Input", "Pipeline"]
+__all__ = ["Body", "Decided", "Decides", "Input", "Pipeline"]
 
 _log = logging.getLogger(__name__)
 _FEW: Final = 4  # parts that are not worth merging by resource
@@ -55,6 +55,16 @@ class Decided(NamedTuple):
 
 Body = Callable[[str], bytes]
 """A stored trace's body, empty where it was pruned."""
+
+
+class Decides(Protocol):
+    """Decides batches: a pipeline, or processes that have one each."""
+
+    def decide_all(
+        self, batch: Sequence[Input], *, now_ns: int, known: Mapping[str, int], body: Body
+    ) -> list[Decided]:
+        """Decide traces, in their order; `known` has the revisions of those that are stored."""
+        ...
 
 
 class Pipeline:
@@ -101,6 +111,15 @@ class Pipeline:
             decided = Decided("failed", None, ())
         self._tally.add("traces_ended", decided.end)
         return decided
+
+    def decide_all(
+        self, batch: Sequence[Input], *, now_ns: int, known: Mapping[str, int], body: Body
+    ) -> list[Decided]:
+        """Decide traces one after another; `known` has the revisions of those that are stored."""
+        return [
+            self.decide(given, now_ns=now_ns, known=known.get(given.trace_id), body=body)
+            for given in batch
+        ]
 
     def _decide(self, given: Input, now_ns: int, known: int | None, body: Body) -> Decided:
         few = given.unique and len(given.bodies) <= _FEW

@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -26,15 +27,17 @@ from fidelity_otel.processor.chores import Chores
 from fidelity_otel.processor.clock import steady_clock
 from fidelity_otel.processor.config import Config
 from fidelity_otel.processor.decide import Decider
-from fidelity_otel.processor.detect import History, detect, risk
+from fidelity_otel.processor.detect import History
 from fidelity_otel.processor.folder import hold_folder, write_ports
 from fidelity_otel.processor.forward import Findings, forwarders
 from fidelity_otel.processor.health import Health
+from fidelity_otel.processor.heap import steady_heap
 from fidelity_otel.processor.intake import Intake
 from fidelity_otel.processor.journal import Journal
-from fidelity_otel.processor.live import Live
+from fidelity_otel.processor.live import Live, make_pipeline
 from fidelity_otel.processor.metrics import Metrics
-from fidelity_otel.processor.pipeline import Pipeline
+from fidelity_otel.processor.own_traces import OwnTraces, check_elsewhere
+from fidelity_otel.processor.pipeline import Decides
 from fidelity_otel.processor.read import read_otlp
 from fidelity_otel.processor.receive_grpc import GrpcReceiver
 from fidelity_otel.processor.receive_http import HttpReceiver
@@ -43,6 +46,7 @@ from fidelity_otel.processor.service_http import Listener
 from fidelity_otel.processor.tally import Tally
 from fidelity_otel.processor.tls import Tls
 from fidelity_otel.processor.windows import Windows
+from fidelity_otel.processor.workers import Workers
 from fidelity_otel.store import Store, open_store
 
 __all__ = ["Service", "make_pipeline", "serve"]
@@ -50,25 +54,6 @@ __all__ = ["Service", "make_pipeline", "serve"]
 _log = logging.getLogger(__name__)
 _GRACE: Final = 10.0
 _GARBAGE: Final = (50_000, 20, 100)
-
-
-def make_pipeline(live: Live, tally: Tally) -> Pipeline:
-    """The pipeline with this installation's detectors and sampler, as they are set now.
-
-    What shapes tools' results have is learned as traces come, anew in each process.
-    """
-    history = History()
-    return Pipeline(
-        detect=lambda trace, _now: (
-            *detect(trace, live.detection, history=history),
-            *live.contracts.findings(trace),
-        ),
-        risk=lambda trace, findings: risk(trace, findings, live.risk_model),
-        candidate=lambda trace, findings, p, now, state: live.sampler.candidate(
-            trace, findings, p, now, trace_state=state
-        ),
-        tally=tally,
-    )
 
 
 class Service:
@@ -141,15 +126,16 @@ class Service:
         )
         findings = Findings(config["forward.findings"])
         tells = bool(sending) and config["forward.findings"] != "none"
-        pipeline = make_pipeline(live, self.tally)
+        own = await self._own_traces(stack)
         decider = Decider(
-            pipeline,
+            self._pipeline(live, stack),
             store,
             tally=self.tally,
             clock=self.clock,
             refused=self.data / "refused",
             stored=metrics.trace,
             found=findings.found if tells else None,
+            tracer=own.tracer,
         )
         chain = Chain(
             journal,
@@ -181,6 +167,7 @@ class Service:
             clock=self.clock,
             max_request_bytes=config["receive.max_request_bytes"],
             meter=health.meter,
+            tracer=own.tracer,
         )
         windows = Windows(store, lambda: live.sampler, config.values, self.clock)
         reports = Reports(store, config.values, self.clock)
@@ -224,12 +211,30 @@ class Service:
             tls=tls.for_http() if tls else None,
         )
         self.ports = {"otlp_grpc": otlp_grpc, "otlp_http": otlp_http, "http": http}
+        check_elsewhere(config["telemetry.traces"], host, self.ports.values())
         health.serving = True
         self._reload = live.reload
         stack.callback(write_ports(self.data, self.ports))
         started(self.ports)
         await self._until_stopped(deciding, keeping, *onward)
         health.serving = False  # not ready before it drains
+
+    def _pipeline(self, live: Live, stack: contextlib.AsyncExitStack) -> Decides:
+        history = History()
+        pipeline = make_pipeline(live, self.tally, history)
+        count = self.config["workers"]
+        if count == 1:
+            return pipeline
+        form = self.config["log.format"]
+        workers = Workers(count, live, pipeline, history=history, tally=self.tally, log_format=form)
+        stack.callback(workers.close)
+        return workers
+
+    async def _own_traces(self, stack: contextlib.AsyncExitStack) -> OwnTraces:
+        endpoint = self.config["telemetry.traces"]
+        own = await asyncio.to_thread(OwnTraces, endpoint, version=version("fidelity-otel"))
+        stack.push_async_callback(asyncio.to_thread, own.close)
+        return own
 
     async def _until_stopped(self, *tasks: asyncio.Task[None]) -> None:
         """Until asked to stop; a background task that fails ends the service with its error."""
@@ -252,8 +257,6 @@ class Service:
         )
 
     def _metrics(self) -> Metrics:
-        from importlib.metadata import version
-
         metrics = Metrics(
             most=self.config["report.max_workflows"], version=version("fidelity-otel")
         )
@@ -290,6 +293,8 @@ def serve(config: Config, *, say: Callable[[str], None] | None = None) -> None:
         FidelityError: it cannot start; the message says why and how to mend it.
     """
     tell = say or (lambda line: print(line, file=sys.stderr, flush=True))
+
+    steady_heap()
 
     def started(ports: dict[str, int]) -> None:
         host = config["host"]

@@ -21,6 +21,12 @@ class Tally:
             with self._lock:
                 self._counts[name, label] += count
 
+    def take(self) -> dict[tuple[str, str], int]:
+        """Every counter, by (name, label); they begin anew."""
+        with self._lock:
+            counts, self._counts = dict(self._counts), Counter()
+            return counts
+
     def get(self, name: str, label: str | None = None) -> int:
         """A counter's value; over all labels where none is given."""
         with self._lock:

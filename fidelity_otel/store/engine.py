@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from fidelity_otel.errors import ConfigError, StoreBusy, StoreError
@@ -25,18 +25,20 @@ HEAD = "0003"
 """The newest migration; a test compares it with the files."""
 
 _WRITER_LOCK = 0x66696465  # of pg_advisory_xact_lock: "fide"
+_WRITER_CACHE = 8_000  # KiB of pages; they stay valid from one batch to the next
+_READER_CACHE = 4_000  # each reader has its own, worth nothing once somebody has written
 _BUSY = ("locked", "busy", "deadlock", "could not serialize", "lock timeout")
 
 
 class Database:
     """An engine with `read()` and `write()` transactions whose errors say how to mend them."""
 
-    def __init__(self, engine: Engine, *, where: str) -> None:
+    def __init__(self, engine: Engine, *, where: str, writer: Engine | None = None) -> None:
         self.engine = engine
         self.where = where
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = threading.RLock()
-        self._write_engine = engine.execution_options(fidelity_write=True)
+        self._write_engine = (writer or engine).execution_options(fidelity_write=True)
         # SQLite's readers have one view of everything anyway.
         steady = {} if self.sqlite else {"isolation_level": "REPEATABLE READ"}
         self._read_engine = engine.execution_options(**steady)
@@ -72,6 +74,7 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+        self._write_engine.dispose()
 
 
 def _explain(error: DBAPIError, where: str, done: str) -> StoreError:
@@ -105,8 +108,7 @@ def open_database(data_dir: Path | None, url: str, *, busy_seconds: float) -> Da
         ConfigError: neither a folder nor a usable URL.
         StoreError: it cannot be opened, or is newer than this version.
     """
-    engine, where = _engine(data_dir, url, busy_seconds)
-    database = Database(engine, where=where)
+    database = _database(data_dir, url, busy_seconds)
     try:
         _migrate(database)
     except StoreError:
@@ -115,7 +117,7 @@ def open_database(data_dir: Path | None, url: str, *, busy_seconds: float) -> Da
     return database
 
 
-def _engine(data_dir: Path | None, url: str, busy_seconds: float) -> tuple[Engine, str]:
+def _database(data_dir: Path | None, url: str, busy_seconds: float) -> Database:
     if not url:
         if data_dir is None:
             raise ConfigError("no store: give a data folder (--data DIR) or a store.url.")
@@ -132,7 +134,13 @@ def _engine(data_dir: Path | None, url: str, busy_seconds: float) -> tuple[Engin
         if parsed.drivername in {"postgres", "postgresql"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() == "sqlite":
-            return _sqlite(parsed, busy_seconds), parsed.database or "in memory"
+            if parsed.database in {None, "", ":memory:"}:
+                raise ConfigError("store.url names no file: every thread would have its own store.")
+            readers = _sqlite(parsed, busy_seconds, _READER_CACHE, pool_use_lifo=True)
+            # One connection for all writes: were they spread over a pool's, each would read the
+            # pages again that another one has changed, and each fill a cache of its own.
+            writer = _sqlite(parsed, busy_seconds, _WRITER_CACHE, pool_size=1)
+            return Database(readers, where=str(parsed.database), writer=writer)
         engine = create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=20)
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -145,11 +153,12 @@ def _engine(data_dir: Path | None, url: str, busy_seconds: float) -> tuple[Engin
         ) from None
     if engine.dialect.name != "postgresql":
         raise ConfigError(f"store.url names {engine.dialect.name}; SQLite and PostgreSQL work.")
-    return engine, parsed.render_as_string(hide_password=True)
+    return Database(engine, where=parsed.render_as_string(hide_password=True))
 
 
-def _sqlite(url: Any, busy_seconds: float) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": busy_seconds, "check_same_thread": False})
+def _sqlite(url: URL, busy_seconds: float, cache_kib: int, **pool: Any) -> Engine:
+    given = {"timeout": busy_seconds, "check_same_thread": False}
+    engine = create_engine(url, connect_args=given, **pool)
 
     @event.listens_for(engine, "connect")
     def _connect(raw: sqlite3.Connection, _record: object) -> None:
@@ -162,7 +171,7 @@ def _sqlite(url: Any, busy_seconds: float) -> Engine:
             "synchronous=FULL",
             "secure_delete=ON",
             "temp_store=MEMORY",
-            "cache_size=-32000",
+            f"cache_size=-{cache_kib}",
             "wal_autocheckpoint=16000",
             "journal_size_limit=67108864",
         ):

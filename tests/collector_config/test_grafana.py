@@ -162,6 +162,7 @@ def busy(metrics: Metrics, tally: Tally, turn: int) -> None:
         ("spans_late", ""),
         ("spans_decided", ""),
         ("detection_failed", ""),
+        ("worker_deaths", ""),
         ("forward_sent", "http://tempo:4318"),
         ("forward_refused", "http://tempo:4318"),
     ):

@@ -16,7 +16,7 @@ from otlp import request, span
 
 from fidelity_otel.model import Decision
 from fidelity_otel.processor.admission import Admission
-from fidelity_otel.processor.assemble import Assembler, AssembleSettings
+from fidelity_otel.processor.assemble import Assembler, AssembleSettings, _Waiting
 from fidelity_otel.processor.chain import Chain, restore
 from fidelity_otel.processor.decide import Decider
 from fidelity_otel.processor.intake import Intake
@@ -148,9 +148,9 @@ class World(RuleBasedStateMachine):
     @invariant()
     def the_journal_has_what_waits(self) -> None:
         lowest = self.assembler.lowest(self.journal.end)
-        for _, waiting in self.assembler._waiting.items():
-            for place in zip(waiting.places[::2], waiting.places[1::2], strict=True):
-                assert place[0] >= lowest
+        for trace_id in self.assembler._waiting:
+            for place in self.assembler._places(trace_id):
+                assert place.position >= lowest
                 self.journal.read(*place)
 
     @invariant()
@@ -161,7 +161,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def gauges_are_true(self) -> None:
-        waiting = self.assembler._waiting.values()
+        waiting = [_Waiting.of(packed) for packed in self.assembler._waiting.values()]
         assert self.assembler.waiting_bytes == sum(w.bytes for w in waiting)
         assert self.assembler.waiting_spans == sum(w.spans for w in waiting)
         assert (self.assembler.waiting_spans == 0) == (len(self.assembler) == 0)

@@ -115,6 +115,30 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         open_store(tmp_path)
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_store_without_a_file_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="names no file"):
+        open_store(None, url)
+
+
+def test_all_threads_write_through_one_connection(tmp_path: Path) -> None:
+    """Each connection has a cache of its own, emptied whenever another one has written."""
+    with open_store(tmp_path) as store:
+        used = set()
+
+        def write() -> None:
+            for _ in range(5):
+                with store._db.read(), store._db.write() as connection:
+                    used.add(connection.connection.dbapi_connection)
+
+        threads = [threading.Thread(target=write) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(used) == 1
+
+
 def test_a_writer_waits_for_another_process(tmp_path: Path) -> None:
     with open_store(tmp_path, busy_seconds=20) as store:
         code = (

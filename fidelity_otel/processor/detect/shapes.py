@@ -95,13 +95,16 @@ class History:
 
     def learn(self, workflow: str, steps: Iterable[tuple[str, Any]]) -> None:
         """Count the shapes of some successful results, given as (tool, result)."""
-        for name, result in steps:
+        self.count(workflow, ((name, shape_of(result)) for name, result in steps))
+
+    def count(self, workflow: str, shapes: Iterable[tuple[str, Shape]]) -> None:
+        """Count shapes, given as (tool, shape)."""
+        for name, shape in shapes:
             counts = self._seen.get((workflow, name))
             if counts is None:
                 if len(self._seen) >= self._MOST_TOOLS:
                     continue
                 counts = self._seen[workflow, name] = {}
-            shape = shape_of(result)
             if shape in counts or len(counts) < self._MOST_SHAPES:
                 counts[shape] = counts.get(shape, 0) + 1
 
