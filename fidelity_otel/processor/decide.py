@@ -63,15 +63,8 @@ class Decider:
         """
         known = self.store.revisions([given.trace_id for given in batch])
         now = self._clock()
-        decided = [
-            (
-                given,
-                self.pipeline.decide(
-                    given, now_ns=now, known=known.get(given.trace_id), body=self._body
-                ),
-            )
-            for given in batch
-        ]
+        found = self.pipeline.decide(batch, now_ns=now, known=known, body=self._body)
+        decided = list(zip(batch, found, strict=True))
         for given, each in decided:
             if each.end == "probe":
                 self.store.meta_set(PROBE, given.trace_id)

@@ -12,13 +12,14 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from starlette.applications import Starlette
 
+from fidelity_otel.model import Finding, Trace
 from fidelity_otel.processor import wire_scan
 from fidelity_otel.processor.admission import Admission
 from fidelity_otel.processor.assemble import Assembler, AssembleSettings
@@ -27,7 +28,7 @@ from fidelity_otel.processor.chores import Chores
 from fidelity_otel.processor.clock import steady_clock
 from fidelity_otel.processor.config import Config
 from fidelity_otel.processor.decide import Decider
-from fidelity_otel.processor.detect import History, detect, risk
+from fidelity_otel.processor.detect import History, detect_all, risk
 from fidelity_otel.processor.folder import hold_folder, write_ports
 from fidelity_otel.processor.forward import Findings, forwarders
 from fidelity_otel.processor.health import Health
@@ -59,11 +60,19 @@ def make_pipeline(live: Live, tally: Tally) -> Pipeline:
     What shapes tools' results have is learned as traces come, anew in each process.
     """
     history = History()
+
+    def find(traces: Sequence[Trace], _now: int) -> list[tuple[Finding, ...] | Exception]:
+        found = detect_all(traces, live.detection, history=history)
+        for at, (trace, each) in enumerate(zip(traces, found, strict=True)):
+            if not isinstance(each, Exception):
+                try:
+                    found[at] = (*each, *live.contracts.findings(trace))
+                except Exception as error:  # noqa: BLE001 - the pipeline says so, and goes on
+                    found[at] = error
+        return found
+
     return Pipeline(
-        detect=lambda trace, _now: (
-            *detect(trace, live.detection, history=history),
-            *live.contracts.findings(trace),
-        ),
+        detect=find,
         risk=lambda trace, findings: risk(trace, findings, live.risk_model),
         candidate=lambda trace, findings, p, now, state: live.sampler.candidate(
             trace, findings, p, now, trace_state=state
