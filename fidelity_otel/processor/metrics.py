@@ -26,6 +26,7 @@ __all__ = ["Labels", "Metrics", "TallySource"]
 
 _NS = 1e9
 _LONGEST = 120
+_MOST_CHILDREN = 2_000
 _BOUNDED = frozenset({"workflow", "mode", "name", "label", "arm", "operation", "reason"})
 _NOT_LIVE = frozenset({"fidelity_outcome_ratio"})
 
@@ -85,6 +86,7 @@ class Metrics:
         self._tally: TallySource | None = None
         self._lock = threading.Lock()
         self._shown: set[str] = set()
+        self._children: dict[tuple[Any, ...], Any] = {}
         self._totals: dict[str, dict[tuple[str, ...], float]] = {}
         for metric in METRICS:
             if metric.tally or metric.stored or metric.name in ESTIMATED:
@@ -206,6 +208,17 @@ class Metrics:
         return encode(self.registry), content_type
 
     def _child(self, name: str, kind: type[Any], labels: Mapping[str, str]) -> Any:
+        key = (name, kind, *labels.items())
+        known = self._children.get(key)
+        if known is None:
+            known = self._make_child(name, kind, labels)
+            # Which label values stay their own is settled when they first come, and never changes.
+            short = all(len(value) <= _LONGEST for value in labels.values())
+            if short and len(self._children) < _MOST_CHILDREN:
+                self._children[key] = known
+        return known
+
+    def _make_child(self, name: str, kind: type[Any], labels: Mapping[str, str]) -> Any:
         metric = metric_named(name)
         found = self._live.get(metric.name)
         if found is None or not isinstance(found, kind):

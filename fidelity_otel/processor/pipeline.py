@@ -19,7 +19,7 @@ from fidelity_otel.processor import wire
 from fidelity_otel.processor.assemble import INCOMPLETE
 from fidelity_otel.processor.outcomes import is_carrier, outcomes_of
 from fidelity_otel.processor.rawspan import RawSpan
-from fidelity_otel.processor.read import read_trace
+from fidelity_otel.processor.read import Given, read_traces
 from fidelity_otel.processor.tally import Tally
 
 __all__ = ["Decided", "Input", "Pipeline"]
@@ -156,14 +156,12 @@ class Pipeline:
     def _conclude(self, opened: Sequence[_Opened | Decided], now_ns: int) -> list[Decided]:
         """Read, detect and weigh, each step for all before the next one."""
         rest = [each for each in opened if isinstance(each, _Opened)]
-        traces = [
-            read_trace(
-                each.spans,
-                revision=each.revision,
-                incomplete=(each.reason,) if each.reason in INCOMPLETE else (),
-            )
-            for each in rest
-        ]
+        traces = read_traces(
+            [
+                Given(e.spans, e.revision, (e.reason,) if e.reason in INCOMPLETE else ())
+                for e in rest
+            ]
+        )
         found: Sequence[tuple[Finding, ...] | Exception]
         try:
             found = self._detect(traces, now_ns)

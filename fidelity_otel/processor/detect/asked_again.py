@@ -44,7 +44,7 @@ _HINTS: Final = (
 """One of these is in every text that `_SAYS_SO` finds something in; looking is much cheaper."""
 
 
-_NO_MARKS: Final = str.maketrans(".,;:!?", "      ")
+_MARKS: Final = ".,;:!?"
 
 
 def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
@@ -93,7 +93,9 @@ def _says_so(text: str) -> bool:
 
 def _words(text: str) -> set[str]:
     plain = text[:1000].lower()
-    return set(plain.translate(_NO_MARKS).split())
+    for mark in _MARKS:  # `translate` would take longer
+        plain = plain.replace(mark, " ")
+    return set(plain.split())
 
 
 def _alike(one: set[str], two: set[str]) -> bool:
