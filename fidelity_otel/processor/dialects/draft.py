@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from fidelity_otel.processor.dialects.values import UNREADABLE, from_json
+from fidelity_otel.processor.dialects.values import UNREADABLE, from_json, text
 
 __all__ = ["Draft", "Rule", "fill"]
 
@@ -29,7 +29,12 @@ def fill(into: dict[str, Any], rules: Iterable[Rule], attributes: dict[str, Any]
     get = attributes.get
     for field, name, read, _ in rules:
         if field not in into:
-            value = read(get(name))
+            value = get(name)
+            if read is text and type(value) is str:  # most rules, and a call for each costs
+                if value:
+                    into[field] = value
+                continue
+            value = read(value)
             if value is not None:
                 into[field] = value
 
