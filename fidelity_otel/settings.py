@@ -93,6 +93,12 @@ TABLE: tuple[Setting, ...] = (
         "Bytes admitted and not yet durable.",
         minimum=1024,
     ),
+    _row(
+        "receive.native",
+        "bool",
+        True,
+        "Read OTLP's bytes with the native scanner, where it was built; off = pure Python.",
+    ),
     _row("receive.token", "secret", "", "Bearer token that OTLP senders must show; none if empty."),
     _row("tls.cert", "path", "", "Certificate (PEM) of the OTLP ports; plain text where empty."),
     _row("tls.key", "path", "", "Its private key (PEM)."),

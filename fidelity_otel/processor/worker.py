@@ -13,13 +13,13 @@ import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from fidelity_otel.errors import FidelityError
 from fidelity_otel.processor.detect import History
-from fidelity_otel.processor.detect.shapes import Shape, shape_of
+from fidelity_otel.processor.detect.shapes import Shape
 from fidelity_otel.processor.heap import steady_heap
 from fidelity_otel.processor.live import Given, Rules, make_pipeline
 from fidelity_otel.processor.log_format import set_up
@@ -67,9 +67,9 @@ class _Noting(History):
         self.workflow = ""
         self.shapes: list[tuple[str, Shape]] = []
 
-    def learn(self, workflow: str, steps: Iterable[tuple[str, Any]]) -> None:
+    def learn(self, workflow: str, name: str, shapes: Iterable[Shape]) -> None:
         self.workflow = workflow
-        self.shapes = [(name, shape_of(result)) for name, result in steps]
+        self.shapes += [(name, shape) for shape in shapes]
 
 
 def work(connection: Connection) -> None:
@@ -93,10 +93,10 @@ def work(connection: Connection) -> None:
 
 def _decide(pipeline: Pipeline, task: Task, given: Input, noted: _Noting, tally: Tally) -> Told:
     noted.clear()
-    decided = pipeline.decide(
-        given,
+    (decided,) = pipeline.decide(
+        [given],
         now_ns=task.now_ns,
-        known=task.known.get(given.trace_id),
+        known=task.known,
         body=lambda trace_id: task.bodies[trace_id],
     )
     record = decided.record

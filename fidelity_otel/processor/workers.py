@@ -90,10 +90,10 @@ class Workers:
         for worker in self._workers:
             worker.close()
 
-    def decide_all(
+    def decide(
         self, batch: Sequence[Input], *, now_ns: int, known: Mapping[str, int], body: Body
     ) -> list[Decided]:
-        """As `Pipeline.decide_all`."""
+        """As `Pipeline.decide`."""
         bodies = {g.trace_id: body(g.trace_id) for g in batch if g.trace_id in known}
         shares: list[list[Input]] = [[] for _ in self._workers]
         for given in batch:
@@ -116,9 +116,9 @@ class Workers:
         # In the order of the batch: what is learned of one trace counts for the next.
         return [
             self._settled(given, told.get(given.trace_id))
-            or self._pipeline.decide(
-                given, now_ns=now_ns, known=known.get(given.trace_id), body=bodies.__getitem__
-            )
+            or self._pipeline.decide([given], now_ns=now_ns, known=known, body=bodies.__getitem__)[
+                0
+            ]
             for given in batch
         ]
 
@@ -129,7 +129,8 @@ class Workers:
         usual, workflow = self._history.usual, told.workflow
         if any(usual(workflow, name, shape) for name, shape in told.shapes):
             return None
-        self._history.count(workflow, told.shapes)
+        for name, shape in told.shapes:
+            self._history.learn(workflow, name, (shape,))
         for (name, label), count in told.counts.items():
             self._tally.add(name, label, count)
         decided = told.decided
