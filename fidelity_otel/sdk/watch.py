@@ -34,6 +34,11 @@ class StreamWatch:
         self._reader = reader
         self._done = False
 
+    @property
+    def call(self) -> ModelCall:
+        """The call; what a stream asks for only when it is read belongs to it."""
+        return self._call
+
     def item(self, chunk: Any) -> None:
         """A chunk passed on its way to the application."""
         try:

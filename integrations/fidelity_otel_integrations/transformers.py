@@ -206,6 +206,8 @@ def _write_input(call: ModelCall, task: str, given: Any) -> None:
         texts = [given] if isinstance(given, str) else list(given)
         call.input([form.message_of("user", text) for text in texts])
     else:
+        if hasattr(given, "question_text"):  # a class of the library's own
+            given = {"question": given.question_text, "context": given.context_text}
         call.recording.put_json(sc.FIDELITY_INPUT, given)
 
 
