@@ -72,6 +72,11 @@ class StreamWatch:
 
         _REFS[key] = weakref.ref(stream, gone)
 
+    def moved(self, old: int, stream: Any) -> None:
+        """The application gets another stream instead of the one whose `id` was `old`."""
+        _REFS.pop(old, None)
+        self.until_dropped(stream)
+
 
 _REFS: Final[dict[int, weakref.ref[Any]]] = {}
 

@@ -226,7 +226,8 @@ def _install(patches: Patches, module: ModuleType) -> None:
         }
         for owner in owners:
             for function, wrapper in functions.items():
-                if function in vars(owner) or (owner is module and function in _FUNCTIONS):
+                expected = owner is module and function == name != "responses"  # which came late
+                if expected or function in vars(owner):
                     patches.wrap(owner, function, wrapper)
     for kind in _streams(main):
         for method, wrapper in _STREAM.items():

@@ -18,7 +18,7 @@ from fidelity_otel.testing import Recorded, SeenSpan
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 litellm = library("litellm")
-from .test_litellm import USAGE, completion  # noqa: E402
+from .test_litellm import OLD, USAGE, completion  # noqa: E402
 from .test_litellm import TestLiteLLM as ChatKit  # noqa: E402
 
 # What it does not know to stream it asks for in one piece.
@@ -53,24 +53,16 @@ class TestTextCompletion(ChatKit):
         chunks = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in found]
         return Reply(chunks=[*chunks, b"data: [DONE]\n\n"], hold=hold)
 
-    async def test_stream_closed_early_async(
-        self, server: Loopback, recorded: Recorded, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """The stream has no method that closes it: it is let go of."""
-        server.answer(self.stream_reply())
-        stream = await self.acall(self.async_client(server.url), stream=True)
-        async for _ in stream:
-            break
-        await stream.completion_stream.aclose()
-        del stream
-        gc.collect()
-        self.settle(recorded)
-        assert recorded.one(self.span_name)["fidelity.stream.complete"] is False
-        assert "detach" not in caplog.text
-
     def break_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(litellm, "atext_completion")
 
+    if OLD:
+        # Such a release makes up a stream's id and tokens, and holds on to one not read out.
+        test_stream = test_stream_async = None  # type: ignore[assignment]
+        test_stream_closed_early = None  # type: ignore[assignment]
+        test_stream_closed_early_async = None  # type: ignore[assignment]
+        test_stream_without_usage_says_so = None  # type: ignore[assignment]
+        test_the_clients_underneath_are_not_recorded_again = None  # type: ignore[assignment]
     # There are no tools in this protocol, and these two are of chats.
     test_its_own_retries_and_the_clients_are_all_counted = None  # type: ignore[assignment]
     test_router_tries_another_deployment = None  # type: ignore[assignment]
@@ -85,9 +77,7 @@ def text_of(text: str, finish: str | None = None) -> dict[str, Any]:
     return {"id": "resp-1", **about, "choices": [choice], **whole}
 
 
-@pytest.mark.skipif(
-    not hasattr(litellm, "aresponses"), reason="this release has no responses: they came with 1.63"
-)
+@pytest.mark.skipif(OLD, reason="this release has no responses: they came with 1.63")
 class TestResponses(ResponsesWire, ChatKit):
     """The provider is asked by a client of the library's own, which does not try again."""
 
