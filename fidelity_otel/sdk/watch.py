@@ -39,6 +39,11 @@ class StreamWatch:
         """The call; what a stream asks for only when it is read belongs to it."""
         return self._call
 
+    @property
+    def reader(self) -> Reader:
+        """What puts the chunks together."""
+        return self._reader
+
     def item(self, chunk: Any) -> None:
         """A chunk passed on its way to the application."""
         try:
