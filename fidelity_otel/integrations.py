@@ -34,6 +34,7 @@ BUILTIN: Final[dict[str, str]] = {
     "openai_agents": "fidelity_otel_integrations.openai_agents",
     "pydantic_ai": "fidelity_otel_integrations.pydantic_ai",
     "threads": "fidelity_otel_integrations.threads",
+    "transformers": "fidelity_otel_integrations.transformers",
 }
 GROUP: Final = "fidelity_otel.integrations"
 

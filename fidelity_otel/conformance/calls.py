@@ -31,7 +31,7 @@ class Calls(Provider):
         assert "bring it back" in message["parts"][0]["content"]
         if text:
             said = span.attributes.get("gen_ai.response.id")
-            assert said == ("resp-1" if self.says_id else None)
+            assert said == (self.response_id if self.says_id else None)
             answered = span.attributes.get("gen_ai.response.model")
             assert answered == (f"{self.model}-2026" if self.says_model else None)
             assert span["gen_ai.response.finish_reasons"] == ("stop",)

@@ -41,6 +41,8 @@ class Provider:
     """Whether there is an async client."""
     says_id: ClassVar[bool] = True
     """Whether responses have an id."""
+    response_id: ClassVar[str] = "resp-1"
+    """Their id, as the client shows it to the application."""
     says_model: ClassVar[bool] = True
     """Whether responses say which model answered."""
     says_cached: ClassVar[bool] = True

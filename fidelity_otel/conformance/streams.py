@@ -93,6 +93,8 @@ class Streams(Calls):
         stream = self.call(self.client(server.url), stream=True)
         del stream
         gc.collect()
+        if not self.lazy_streams:
+            self.settle(recorded)
         assert bool(server.requests) is not self.lazy_streams
         if not self.lazy_streams or recorded.names:
             assert recorded.one(self.span_name)["fidelity.stream.complete"] is False

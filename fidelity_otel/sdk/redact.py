@@ -26,7 +26,7 @@ class Rule:
     """A pattern, the gate before it, and a check of what it found.
 
     Group `keep`, where the pattern has one, stands before the secret and stays. `gate` is "run",
-    "name", or a text that must occur; "" is always open.
+    "key", "name", or a text that must occur; "" is always open.
     """
 
     kind: str
@@ -75,6 +75,15 @@ _RUN_TABLE: Final = bytes(
 )
 
 
+_MARKS: Final = (
+    *("sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    *("github_pat_", "glpat-", "xox", "pypi-", "npm_", "hf_", "SG.", "AKIA", "ASIA", "AIza"),
+    *("GOCSPX-", "ya29.", "r8_", "fw_", "xai-", "pplx-", "nvapi-", "tgp_v1_", "lin_api_"),
+    *("glsa_", "sq0", "dop_v1_", "dapi", "PMAK-", "shpat_", "shpca_", "shppa_", "shpss_", "eyJ"),
+)
+"""One of these is in every key that the first rule finds."""
+
+
 def _has_digit(found: str) -> bool:
     return any(c.isdigit() for c in found)
 
@@ -82,14 +91,16 @@ def _has_digit(found: str) -> bool:
 RULES: Final = (
     Rule(
         "secrets",
-        "run",
+        "key",
         re.compile(
-            r"\b(?:sk|pk|rk)[-_](?:[A-Za-z]+[-_])*[A-Za-z0-9_-]{16,}"
-            r"|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{16,}"
-            r"|\bxox[abprs]-[\w-]{12,}|\bhf_[A-Za-z0-9]{30,}|\bnpm_[A-Za-z0-9]{30,}"
-            r"|\bpypi-[\w-]{40,}|\bSG\.[\w-]{16,}\.[\w-]{16,}"
-            r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[\w-]{35}"
-            r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"
+            r"\b(?:(?:sk|pk|rk)[-_](?:[A-Za-z]+[-_])*[A-Za-z0-9_-]{16,}"
+            r"|(?:gh[pousr]|hf|npm)_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{16,}"
+            r"|xox[abprs]-[\w-]{12,}|pypi-[\w-]{40,}|SG\.[\w-]{16,}\.[\w-]{16,}"
+            r"|(?:AKIA|ASIA)[0-9A-Z]{16}\b|AIza[\w-]{35}|GOCSPX-[\w-]{24,}|ya29\.[\w-]{30,}"
+            r"|(?:gsk|r8|fw)_[A-Za-z0-9]{22,}|(?:xai|pplx)-[A-Za-z0-9]{32,}"
+            r"|(?:nvapi-|tgp_v1_)[\w-]{32,}|(?:lin_api|glsa)_\w{32,}|sq0[a-z]{3}-[\w-]{22,}"
+            r"|(?:dop_v1_|dapi|PMAK-|shp(?:at|ca|pa|ss)_)[a-f0-9]{24,}(?:-[a-f0-9]+)?"
+            r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)"
         ),
         _has_digit,
     ),
@@ -148,7 +159,7 @@ RULES: Final = (
         ),
         _phone,
     ),
-    Rule("ip", ".", re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"), _ip),
+    Rule("ip", ".", re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\d)"), _ip),
 )
 
 KINDS: Final = tuple(dict.fromkeys(rule.kind for rule in RULES))
@@ -194,9 +205,15 @@ class Redactor:
 def _gate(name: str) -> Callable[[str], bool]:
     if name == "run":
         return _has_run
+    if name == "key":
+        return _has_key
     if name == "name":
         return _has_name
     return lambda text: name in text
+
+
+def _has_key(text: str) -> bool:
+    return _has_run(text) and any(mark in text for mark in _MARKS)
 
 
 def _has_run(text: str) -> bool:

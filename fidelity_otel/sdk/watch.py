@@ -34,6 +34,16 @@ class StreamWatch:
         self._reader = reader
         self._done = False
 
+    @property
+    def call(self) -> ModelCall:
+        """The call; what a stream asks for only when it is read belongs to it."""
+        return self._call
+
+    @property
+    def reader(self) -> Reader:
+        """What puts the chunks together."""
+        return self._reader
+
     def item(self, chunk: Any) -> None:
         """A chunk passed on its way to the application."""
         try:
@@ -66,6 +76,11 @@ class StreamWatch:
             self.end()
 
         _REFS[key] = weakref.ref(stream, gone)
+
+    def moved(self, old: int, stream: Any) -> None:
+        """The application gets another stream instead of the one whose `id` was `old`."""
+        _REFS.pop(old, None)
+        self.until_dropped(stream)
 
 
 _REFS: Final[dict[int, weakref.ref[Any]]] = {}

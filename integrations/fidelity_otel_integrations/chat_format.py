@@ -9,7 +9,7 @@ from fidelity_otel.sdk.messages import from_chat, tool_call
 from fidelity_otel.sdk.modelcall import ModelCall
 from fidelity_otel.sdk.watch import Reader
 
-__all__ = ["Chat", "field"]
+__all__ = ["Chat", "Chunks", "field", "usage_of"]
 
 
 def field(value: Any, name: str) -> Any:
@@ -66,7 +66,7 @@ def _write(call: ModelCall, response: Any) -> None:
         model=field(response, "model"),
         finish_reasons=[str(field(c, "finish_reason") or "") for c in choices],
         messages=[_choice(c) for c in choices] if call.wants_content else None,
-        usage=_usage(field(response, "usage")),
+        usage=usage_of(field(response, "usage")),
     )
 
 
@@ -93,7 +93,8 @@ def _message(*, text: Any, reasoning: Any, refusal: Any, calls: Any, reason: Any
     return {"role": "assistant", "parts": parts, "finish_reason": reason}
 
 
-def _usage(usage: Any) -> dict[str, int | None] | None:
+def usage_of(usage: Any) -> dict[str, int | None] | None:
+    """Tokens, as the conventions name them; None where the provider did not say."""
     if usage is None:
         return None
     return {
@@ -152,7 +153,7 @@ class Chunks:
             model=self._model,
             finish_reasons=[str(kept["reason"] or "") for kept in choices],
             messages=[self._whole(kept) for kept in choices] if call.wants_content else None,
-            usage=_usage(self._usage),
+            usage=usage_of(self._usage),
         )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""cohere ≥ 5.16: chat, chat_stream, embed, rerank of version 2; sync, async; its retries.
+"""cohere ≥ 5.16: chat, chat_stream, embed, rerank of versions 1 and 2; sync, async; its retries.
 
 The service does not say which model answered.
 """
@@ -13,6 +13,7 @@ from typing import Any, Final
 from fidelity_otel.sdk.describe import type_name
 from fidelity_otel.sdk.modelcall import CURRENT_CALL
 from fidelity_otel.sdk.patch import Integration, Patches
+from fidelity_otel_integrations.cohere_first_format import FirstChat
 from fidelity_otel_integrations.cohere_format import Chat, Embed, Rerank
 from fidelity_otel_integrations.methods import Asked, Methods, Read, argument
 
@@ -51,22 +52,46 @@ def _retry(wrapped: Any, _module: Any, args: tuple[Any, ...], kwargs: dict[str, 
 
 def _install(patches: Patches, module: ModuleType) -> None:
     sync, later = module.V2Client, module.AsyncV2Client
-    patches.wrap(sync, "chat", _METHODS.sync(_reader(Chat)))
-    patches.wrap(later, "chat", _METHODS.asynchronous(_reader(Chat)))
-    # An async generator function is called like any other.
-    patches.wrap(sync, "chat_stream", _METHODS.sync(_reader(Chat, stream=True)))
-    patches.wrap(later, "chat_stream", _METHODS.sync(_reader(Chat, stream=True)))
-    for name, form in (("embed", Embed), ("rerank", Rerank)):
-        patches.wrap(sync, name, _METHODS.sync(_reader(form)))
-        patches.wrap(later, name, _METHODS.asynchronous(_reader(form)))
+    _chat(patches, sync, later, Chat)
+    _simple(patches, sync, later, {"embed": Embed, "rerank": Rerank})
     http = importlib.import_module("cohere.core.http_client")
     patches.wrap(http, "_retry_timeout", _retry)
     if hasattr(http, "_retry_timeout_from_retries"):  # it came late
         patches.wrap(http, "_retry_timeout_from_retries", _retry)
 
 
+def _install_base(patches: Patches, module: ModuleType) -> None:
+    sync, later = module.BaseCohere, module.AsyncBaseCohere
+    _chat(patches, sync, later, FirstChat)
+    _simple(patches, sync, later, {"rerank": Rerank})
+
+
+def _install_first(patches: Patches, module: ModuleType) -> None:
+    # It asks in batches, by the method beneath: those are one call.
+    _simple(patches, module.Client, module.AsyncClient, {"embed": Embed})
+
+
+def _chat(patches: Patches, sync: Any, later: Any, form: Any) -> None:
+    patches.wrap(sync, "chat", _METHODS.sync(_reader(form)))
+    patches.wrap(later, "chat", _METHODS.asynchronous(_reader(form)))
+    # An async generator function is called like any other.
+    patches.wrap(sync, "chat_stream", _METHODS.sync(_reader(form, stream=True)))
+    patches.wrap(later, "chat_stream", _METHODS.sync(_reader(form, stream=True)))
+
+
+def _simple(patches: Patches, sync: Any, later: Any, methods: dict[str, Any]) -> None:
+    for name, form in methods.items():
+        patches.wrap(sync, name, _METHODS.sync(_reader(form)))
+        patches.wrap(later, name, _METHODS.asynchronous(_reader(form)))
+
+
 _INTEGRATION: Final = Integration(
-    LIBRARY, LIBRARY, _install, module="cohere.v2.client", minimum=(5, 16)
+    LIBRARY,
+    LIBRARY,
+    _install,
+    module="cohere.v2.client",
+    minimum=(5, 16),
+    more={"cohere.base_client": _install_base, "cohere.client": _install_first},
 )
 _METHODS.active = lambda: _INTEGRATION.active
 instrument = _INTEGRATION.instrument

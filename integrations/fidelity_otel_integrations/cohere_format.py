@@ -10,7 +10,7 @@ from fidelity_otel.sdk.modelcall import ModelCall
 from fidelity_otel.sdk.watch import Reader
 from fidelity_otel_integrations.chat_format import field
 
-__all__ = ["Chat", "Embed", "Rerank"]
+__all__ = ["Chat", "Embed", "Rerank", "Whole"]
 
 _REASONS: Final = {
     "COMPLETE": "stop",
@@ -55,7 +55,7 @@ class Chat:
     def write_output(call: ModelCall, response: Any) -> None:
         """What a response says."""
         message = field(response, "message")
-        whole = _Whole(field(response, "id"))
+        whole = Whole(field(response, "id"))
         whole.reason = field(response, "finish_reason")
         whole.usage = field(response, "usage")
         whole.thoughts.append(field(message, "tool_plan") or "")
@@ -142,7 +142,7 @@ def _count(tokens: Any) -> int | None:
     return None if tokens is None else int(tokens)
 
 
-class _Whole:
+class Whole:
     """A response, put together."""
 
     def __init__(self, identity: Any = None) -> None:
@@ -154,6 +154,7 @@ class _Whole:
         self.calls: list[dict[str, Any]] = []
 
     def write(self, call: ModelCall) -> None:
+        """Write it on the call."""
         reason = _REASONS.get(str(self.reason), str(self.reason).lower()) if self.reason else ""
         parts: list[dict[str, Any]] = []
         if thoughts := "".join(self.thoughts):
@@ -185,7 +186,7 @@ class Events:
     """Puts the events of a stream together; tool calls by their index."""
 
     def __init__(self) -> None:
-        self._whole = _Whole()
+        self._whole = Whole()
         self._calls: dict[int, dict[str, Any]] = {}
 
     def add(self, chunk: Any) -> None:

@@ -1,4 +1,4 @@
-"""llama-index-core ≥ 0.14: models, embeddings, retrievers, tools, engines, agents and workflows.
+"""llama-index-core ≥ 0.13: models, embeddings, retrievers, tools, engines, agents and workflows.
 
 Its instrumentation module tells of every call; what is a step of the library's own gets no span.
 """
@@ -253,7 +253,7 @@ _INTEGRATION: Final = Integration(
     _install,
     module="llama_index.core.instrumentation",
     distribution="llama-index-core",
-    minimum=(0, 14),
+    minimum=(0, 13),
 )
 instrument = _INTEGRATION.instrument
 uninstrument = _INTEGRATION.uninstrument

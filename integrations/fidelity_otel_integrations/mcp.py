@@ -1,17 +1,20 @@
-"""mcp ≥ 2.3: tool calls of client sessions, with arguments and results; the trace goes along.
+"""mcp ≥ 1.22: tool calls of client sessions, with arguments and results; the trace goes along.
 
-The library traces its requests itself: a tool call's request has one span, which holds what either
-knows. Within a framework's span of the same tool no second one is made.
+From 2.0 on the library traces its requests itself: a tool call's request has one span, which holds
+what either knows. Before that, we send the trace along. Within a framework's span of the same tool
+no second one is made.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
+from opentelemetry.propagate import inject
 from opentelemetry.trace import get_current_span
 
 from fidelity_otel import semconv as sc
@@ -36,13 +39,13 @@ async def _call_tool(
     name = str(kwargs.get("name", args[0] if args else ""))
     call = _open(name)
     if call is None:
-        return await wrapped(*args, **kwargs)
+        return await wrapped(*args, **_carrying(kwargs))
     arguments = kwargs.get("arguments", args[1] if len(args) > 1 else None)
     call.recording.put_json(sc.GEN_AI_TOOL_CALL_ARGUMENTS, arguments or {})
     call.enter()
     token = _CURRENT.set(call)
     try:
-        result = await wrapped(*args, **kwargs)
+        result = await wrapped(*args, **_carrying(kwargs))
     except BaseException as error:
         call.recording.fail(error)
         raise
@@ -53,6 +56,18 @@ async def _call_tool(
         _CURRENT.reset(token)
         call.leave()
         call.recording.end()
+
+
+def _carrying(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The same arguments; where the library does not do so itself, the trace goes along."""
+    if not _INTEGRATION.active or importlib.util.find_spec("mcp.shared._otel") is not None:
+        return kwargs
+    meta = dict(kwargs.get("meta") or {})
+    try:
+        inject(meta)
+    except Exception as error:  # noqa: BLE001
+        guard.trip("mcp", error)
+    return {**kwargs, "meta": meta} if meta else kwargs
 
 
 def _open(name: str) -> Call | None:
@@ -129,7 +144,7 @@ _INTEGRATION: Final = Integration(
     LIBRARY,
     _install,
     module="mcp.client.session",
-    minimum=(2, 3),
+    minimum=(1, 22),
     more={"mcp.shared.jsonrpc_dispatcher": _new},
 )
 instrument = _INTEGRATION.instrument

@@ -110,7 +110,7 @@ class Methods:
         self, library: str, follow: Follow = follow_generator, *, covers: bool = False
     ) -> None:
         self.active: Callable[[], bool] = lambda: True
-        self._alone = _covering if covers else nullcontext
+        self.alone = covering if covers else nullcontext
         self._library = library
         self._follow = follow
         # A failed attempt is one that another one follows: it waits here until that is known.
@@ -129,7 +129,7 @@ class Methods:
                 return wrapped(*args, **kwargs)
             call, form = opened
             try:
-                with call, self._alone():
+                with call, self.alone():
                     response = wrapped(*args, **kwargs)
             except BaseException as error:
                 call.fail(error)
@@ -150,7 +150,7 @@ class Methods:
                 return await wrapped(*args, **kwargs)
             call, form = opened
             try:
-                with call, self._alone():
+                with call, self.alone():
                     response = await wrapped(*args, **kwargs)
             except BaseException as error:
                 call.fail(error)
@@ -268,7 +268,7 @@ class Methods:
 
 
 @contextmanager
-def _covering() -> Generator[None, None, None]:
+def covering() -> Generator[None, None, None]:
     """Calls of other clients in here are part of this one."""
     token = context.attach(context.set_value(SUPPRESS, True))
     try:

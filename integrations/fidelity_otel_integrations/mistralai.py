@@ -1,18 +1,23 @@
 """mistralai ≥ 1.5: chat, agents, fim, embeddings; sync, async, streams, parse; its retries.
 
-Where the client's own tracing is turned on (it is off by default), both record the call.
+Where the client's own tracing is turned on (it is off by default) and goes where ours goes, its
+span of the same call is left out, so that tokens count once; what it sends elsewhere stays.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 from typing import Any, Final
 
-from fidelity_otel.sdk.modelcall import ModelCall
+from opentelemetry.propagate import inject
+
+from fidelity_otel.sdk.modelcall import CURRENT_CALL, ModelCall
 from fidelity_otel.sdk.patch import Integration, Patches, Wrapper
+from fidelity_otel.sdk.state import STATE
 from fidelity_otel.sdk.watch import StreamWatch, watch_async, watch_sync
-from fidelity_otel_integrations.methods import Asked, Methods, Read
+from fidelity_otel_integrations.methods import Asked, Methods, Read, argument
 from fidelity_otel_integrations.mistral_format import Chat, Embeddings, Fim
 
 __all__ = ["LIBRARY", "instrument", "uninstrument"]
@@ -63,6 +68,18 @@ def _retry_async(wrapped: Any, _module: Any, args: tuple[Any, ...], kwargs: dict
     return wrapped(lambda: _METHODS.attempt_async(made, None, (), {}), *rest, **kwargs)
 
 
+def _own_span(wrapped: Any, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The client opens a span of its own for a request; not where ours is there already."""
+    call, pipeline = CURRENT_CALL.get(), STATE.pipeline
+    tracer = argument(args, kwargs, "tracer", 1)
+    request = argument(args, kwargs, "request", 4)
+    if call is None or pipeline is None or not _METHODS.active() or not pipeline.sees(tracer):
+        return wrapped(*args, **kwargs)
+    if argument(args, kwargs, "tracing_enabled", 0):  # then the trace goes along
+        _METHODS.safely(lambda: inject(request.headers))
+    return request, None
+
+
 def _closing(wrapped: Any, stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`close` or the end of `with`: the application is done with the stream."""
     watch = getattr(stream, _HELD, None)
@@ -89,6 +106,9 @@ def _install(patches: Patches, module: ModuleType) -> None:
         patches.wrap(retries, function, wrapper)
         if function in vars(utils):  # else it looks there when it is first used
             patches.wrap(utils, function, wrapper)
+    if importlib.util.find_spec(f"{root}._hooks.tracing") is not None:  # it came late
+        tracing = importlib.import_module(f"{root}._hooks.tracing")
+        patches.wrap(tracing, "get_traced_request_and_span", _own_span)
     streams = importlib.import_module(f"{root}.utils.eventstreaming")
     for owner, ends in (
         (streams.EventStream, ("close", "__exit__")),

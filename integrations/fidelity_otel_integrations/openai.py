@@ -1,4 +1,4 @@
-"""openai ≥ 1.60: chat, responses, embeddings; sync, async, streams, `parse`, raw; its retry loop.
+"""openai ≥ 1.60: chat, responses, completions, embeddings; sync, async, streams, raw; its retries.
 
 And what speaks its protocol behind another address: Azure, Groq, DeepSeek, ….
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from fidelity_otel_integrations.chat_format import Chat
+from fidelity_otel_integrations.completions_format import Completions
 from fidelity_otel_integrations.embeddings_format import Embeddings
 from fidelity_otel_integrations.responses_format import Responses
 from fidelity_otel_integrations.stainless import Stainless
@@ -37,7 +38,12 @@ def provider_at(host: str) -> str:
 
 _CLIENT: Final = Stainless(
     LIBRARY,
-    {"/chat/completions": Chat, "/responses": Responses, "/embeddings": Embeddings},
+    {
+        "/chat/completions": Chat,
+        "/completions": Completions,
+        "/responses": Responses,
+        "/embeddings": Embeddings,
+    },
     provider_at,
     (1, 60),
 )

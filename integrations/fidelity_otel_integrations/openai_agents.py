@@ -1,4 +1,4 @@
-"""openai-agents ≥ 0.24: agents, model calls, tools, handoffs, guardrails, by its own tracing."""
+"""openai-agents ≥ 0.6: agents, model calls, tools, handoffs, guardrails, by its own tracing."""
 
 from __future__ import annotations
 
@@ -141,6 +141,12 @@ def _write(run: Run, span: Any) -> None:
         put(sc.FIDELITY_OUTPUT, data.result)
     if span.error is not None:
         _fail(run, span.error)
+    elif run.model is not None and run.model.error_within is not None and not _answered(data):
+        run.model.fail(run.model.error_within)  # old releases do not tell of it
+
+
+def _answered(data: Any) -> bool:
+    return bool(getattr(data, "response", None) or getattr(data, "output", None))
 
 
 def _fail(run: Run, said: dict[str, Any]) -> None:
@@ -227,7 +233,7 @@ _INTEGRATION: Final = Integration(
     _install,
     module="agents.tracing",
     distribution="openai-agents",
-    minimum=(0, 24),
+    minimum=(0, 6),
 )
 instrument = _INTEGRATION.instrument
 uninstrument = _INTEGRATION.uninstrument

@@ -1,4 +1,4 @@
-"""pydantic-ai-slim ≥ 2.68: its own spans, turned on; attempts and recovery of the client on them.
+"""pydantic-ai-slim ≥ 2.0: its own spans, turned on; attempts and recovery of the client on them.
 
 The library records agents, model calls and tools itself once it is told to, which this does where
 the application has not. What an application has set by `Agent.instrument_all` stays as it is. The
@@ -85,7 +85,7 @@ _INTEGRATION: Final = Integration(
     _install,
     module="pydantic_ai.agent",
     distribution="pydantic-ai-slim",
-    minimum=(2, 68),
+    minimum=(2, 0),
 )
 instrument = _INTEGRATION.instrument
 uninstrument = _INTEGRATION.uninstrument

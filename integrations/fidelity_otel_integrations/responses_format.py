@@ -151,7 +151,8 @@ class Events:
 
     def add(self, event: Any) -> None:
         """Take one event in."""
-        kind = str(field(event, "type") or "")
+        told = field(event, "type")
+        kind = str(getattr(told, "value", told) or "")
         if kind == "response.output_text.delta":
             self._texts.append(str(field(event, "delta") or ""))
         held = field(event, "response")

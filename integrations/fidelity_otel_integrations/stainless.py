@@ -73,6 +73,8 @@ class Stainless:
         # The client is loaded: its other parts cost nothing.
         streaming = importlib.import_module(f"{self._library}._streaming")
         raw = importlib.import_module(f"{self._library}._response")
+        patches.wrap(streaming.Stream, "__init__", self._made)
+        patches.wrap(streaming.AsyncStream, "__init__", self._made)
         patches.wrap(streaming.Stream, "close", self._close)
         patches.wrap(streaming.AsyncStream, "close", self._close_async)
         if importlib.util.find_spec(f"{self._library}._legacy_response") is not None:
@@ -217,6 +219,23 @@ class Stainless:
         stream._iterator = follow(inner, watch)  # noqa: SLF001
         setattr(stream, self._held, watch)
         watch.until_dropped(stream)
+        if (response := getattr(stream, "response", None)) is not None:
+            setattr(response, self._held, (watch, id(stream)))
+
+    def _made(
+        self, wrapped: Any, stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Old helpers put a second stream on the response of the first, and let go of that."""
+        wrapped(*args, **kwargs)
+        if (held := getattr(stream.response, self._held, None)) is not None:
+            self.safely(lambda: self._moved(stream, *held))
+
+    def _moved(self, stream: Any, watch: StreamWatch, old: int) -> None:
+        inner = stream._iterator  # noqa: SLF001
+        follow: Any = watch_async if hasattr(inner, "__anext__") else watch_sync
+        stream._iterator = follow(inner, watch)  # noqa: SLF001
+        setattr(stream, self._held, watch)
+        watch.moved(old, stream)
 
     def _answered_raw(self, call: ModelCall, form: Any, response: Any) -> None:
         """`with_raw_response`, `with_streaming_response`: read what is in memory, else wait."""

@@ -24,6 +24,7 @@ from fidelity_otel_integrations import runs
         ("mcp", "pip install mcp"),
         ("openai_agents", "pip install openai-agents"),
         ("pydantic_ai", "pip install pydantic-ai-slim"),
+        ("transformers", "pip install transformers"),
     ],
 )
 def test_an_absent_library_is_said_with_the_command(

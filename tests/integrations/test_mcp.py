@@ -113,15 +113,14 @@ async def test_the_trace_goes_along(recorded: Recorded, monkeypatch: pytest.Monk
             place, "inject_trace_context", lambda meta: (inject(meta), sent.append(meta))
         )
     else:
-        from mcp.shared import session as old
+        request = session_module.ClientSession.send_request
 
-        request = old.JSONRPCRequest
+        async def kept(session: Any, asked: Any, *args: Any, **kwargs: Any) -> Any:
+            meta = getattr(asked.root.params, "meta", None)
+            sent.append(meta.model_dump() if meta else {})
+            return await request(session, asked, *args, **kwargs)
 
-        def kept(**fields: Any) -> Any:
-            sent.append((fields.get("params") or {}).get("_meta") or {})
-            return request(**fields)
-
-        monkeypatch.setattr(old, "JSONRPCRequest", kept)
+        monkeypatch.setattr(session_module.ClientSession, "send_request", kept)
     async with connected() as session:
         await session.call_tool("order", {"number": 7})
     span = recorded.one("execute_tool order")

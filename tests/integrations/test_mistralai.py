@@ -9,9 +9,14 @@ import threading
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from fidelity_otel.conformance import QUESTION, TEXT, TOOL_CALLS, Conformance, library
 from fidelity_otel.loopback import Loopback, Reply
+from fidelity_otel.sdk.state import STATE
 from fidelity_otel.testing import Recorded
 from fidelity_otel_integrations import mistralai as integration
 
@@ -22,6 +27,11 @@ chat = importlib.import_module(f"{ROOT}.chat")
 utils = importlib.import_module(f"{ROOT}.utils")
 retries = importlib.import_module(f"{ROOT}.utils.retries")
 Mistral = importlib.import_module(f"{ROOT}.sdk").Mistral
+TELEMETRY: Any
+try:
+    TELEMETRY = importlib.import_module("mistralai.extra.observability.telemetry")
+except ImportError:
+    TELEMETRY = None
 
 USAGE = {
     "prompt_tokens": 11,
@@ -203,3 +213,37 @@ class TestMistral(Conformance):
         messages = iter([{"role": "user", "content": QUESTION}])
         self.client(server.url).chat.complete(model="small-model", messages=messages)
         assert server.requests[0][2]["messages"][0]["content"] == QUESTION
+
+    @pytest.mark.skipif(TELEMETRY is None, reason="this release cannot be told where to trace")
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_its_own_telemetry_does_not_count_tokens_again(
+        self, stream: bool, server: Loopback, recorded: Recorded
+    ) -> None:
+        """Turned on by the application, it records the same requests to the same provider."""
+        assert STATE.pipeline is not None
+        server.answer(*[self.stream_reply() if stream else self.reply()] * 2)
+        for client in (self.client(server.url), self.async_client(server.url)):
+            TELEMETRY.configure_telemetry(client, STATE.pipeline.provider)
+        found = self.call(self._clients[0], stream=stream)
+        list(found) if stream else None
+        later = await self.acall(self._async_clients[0], stream=stream)
+        _ = [item async for item in later] if stream else None
+        assert recorded.names == [self.span_name] * 2
+        for span, (_, headers, _) in zip(recorded.spans, server.requests, strict=True):
+            self.check(span)
+            self.check_usage(span)
+            assert int(headers["traceparent"].split("-")[2], 16) == span.id
+
+    @pytest.mark.skipif(TELEMETRY is None, reason="this release cannot be told where to trace")
+    def test_its_own_telemetry_to_elsewhere_stays(
+        self, server: Loopback, recorded: Recorded
+    ) -> None:
+        theirs = InMemorySpanExporter()
+        provider = TracerProvider(resource=Resource({"service.name": "theirs"}))
+        provider.add_span_processor(SimpleSpanProcessor(theirs))
+        server.answer(self.reply())
+        client = self.client(server.url)
+        TELEMETRY.configure_telemetry(client, provider)
+        self.call(client)
+        assert recorded.names == [self.span_name]
+        assert len(theirs.get_finished_spans()) == 1

@@ -21,6 +21,8 @@ agents = library("agents", "openai-agents")
 import openai  # noqa: E402 - it comes with the library
 from agents import tracing  # noqa: E402
 
+OLD = not hasattr(agents.RunResultStreaming, "run_loop_task")
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_sent_elsewhere() -> Iterator[None]:
@@ -71,6 +73,10 @@ class TestChatCompletions(Framework):
     def break_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(tracing.span_data.FunctionSpanData, "export")
 
+    if OLD:  # only the client says how many tokens were cached; cancelled listening just ends
+        test_masked = None  # type: ignore[assignment]
+        test_stream_cancelled = None  # type: ignore[assignment]
+
     # A run reads its stream in a task of its own, to its end, whoever listens.
     test_stream_closed_early_async = None  # type: ignore[assignment]
     test_stream = None  # type: ignore[assignment]
@@ -98,7 +104,7 @@ async def streamed(run: Any) -> AsyncGenerator[Any, None]:
                 yield event
     finally:
         run.cancel()
-        await asyncio.wait([run.run_loop_task])
+        await asyncio.wait([run._run_impl_task if OLD else run.run_loop_task])
 
 
 async def closing(model: Any, work: Any) -> Any:
@@ -264,7 +270,7 @@ async def test_the_responses_api(
     assert span.name == ("chat small-model" if both else "chat small-model-2026")
 
 
-async def test_handoffs_and_guardrails(server: Loopback, model: Any, recorded: Recorded) -> None:
+async def test_guardrails(server: Loopback, model: Any, recorded: Recorded) -> None:
     @agents.input_guardrail
     def polite(context: Any, agent: Any, given: Any) -> Any:
         return agents.GuardrailFunctionOutput(output_info=None, tripwire_triggered=True)
@@ -274,7 +280,9 @@ async def test_handoffs_and_guardrails(server: Loopback, model: Any, recorded: R
     with pytest.raises(agents.InputGuardrailTripwireTriggered):
         await agents.Runner.run(guarded, "shout")
     assert recorded.one("guardrail polite").value("fidelity.output") == {"triggered": True}
-    recorded.clear()
+
+
+async def test_handoffs(server: Loopback, model: Any, recorded: Recorded) -> None:
     other = agents.Agent(name="chief", model=model)
     server.answer(asking("transfer_to_chief", "{}"), saying("done"))
     await agents.Runner.run(agent_of(model, handoffs=[other]), "chief!")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,8 @@ import pytest
 from opentelemetry import context, trace
 
 import fidelity_otel as fidelity
-from fidelity_otel.conformance import QUESTION, TEXT, TOOL_CALLS
+from fidelity_otel.conformance import QUESTION, TEXT
+from fidelity_otel.conformance.responses_wire import TOOLS, ResponsesWire, response
 from fidelity_otel.loopback import Loopback, Reply
 from fidelity_otel.sdk.modelcall import SUPPRESS
 from fidelity_otel.sdk.state import STATE
@@ -23,53 +23,12 @@ from fidelity_otel_integrations import openai as integration
 from .test_openai import TestOpenAI as ChatKit
 from .test_openai import completion
 
-USAGE = {
-    "input_tokens": 11,
-    "input_tokens_details": {"cached_tokens": 3},
-    "output_tokens": 7,
-    "output_tokens_details": {"reasoning_tokens": 2},
-    "total_tokens": 18,
-}
-TOOLS = [
-    {"type": "function", "name": n, "parameters": {}, "strict": True} for n in ("order", "refund")
-]
-
-
-def response(output: list[Any], **more: Any) -> dict[str, Any]:
-    return {
-        "id": "resp-1",
-        "object": "response",
-        "created_at": 1,
-        "model": "small-model-2026",
-        "status": "completed",
-        "output": output,
-        "usage": USAGE,
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        **more,
-    }
-
-
-def text(content: str) -> dict[str, Any]:
-    return {
-        "id": "msg-1",
-        "type": "message",
-        "role": "assistant",
-        "status": "completed",
-        "content": [{"type": "output_text", "text": content, "annotations": []}],
-    }
-
-
-def sse(kind: str, **fields: Any) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
-
 
 @pytest.mark.skipif(
     importlib.util.find_spec("openai.resources.responses") is None,
     reason="this release has no responses: they came with 1.66",
 )
-class TestResponses(ChatKit):
+class TestResponses(ResponsesWire, ChatKit):
     """The whole kit again, over `/responses`."""
 
     def arguments(self, *, stream: bool, tools: bool) -> dict[str, Any]:
@@ -81,51 +40,6 @@ class TestResponses(ChatKit):
 
     async def acall(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
         return await client.responses.create(**self.arguments(stream=stream, tools=tools))
-
-    def reply(self, *, finish: str = "stop") -> Reply:
-        more: dict[str, Any] = {}
-        if finish == "length":
-            more = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
-        return Reply(response([text("".join(TEXT))], **more))
-
-    def calls(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "type": "function_call",
-                "id": f"fc-{c['id']}",
-                "call_id": c["id"],
-                "name": c["name"],
-                "arguments": json.dumps(c["arguments"]),
-                "status": "completed",
-            }
-            for c in TOOL_CALLS
-        ]
-
-    def tools_reply(self) -> Reply:
-        return Reply(response(self.calls()))
-
-    def stream_reply(self, *, usage: bool = True, hold: threading.Event | None = None) -> Reply:
-        started = response([], status="in_progress", usage=None)
-        deltas = [
-            sse(
-                "response.output_text.delta",
-                delta=part,
-                item_id="msg-1",
-                output_index=0,
-                content_index=0,
-                sequence_number=i,
-                logprobs=[],
-            )
-            for i, part in enumerate(TEXT)
-        ]
-        done = response([text("".join(TEXT))], **({} if usage else {"usage": None}))
-        chunks = [*deltas, sse("response.completed", response=done, sequence_number=9)]
-        chunks[0] = sse("response.created", response=started, sequence_number=0) + chunks[0]
-        return Reply(chunks=chunks, hold=hold)
-
-    def tools_stream_reply(self) -> Reply:
-        done = response(self.calls())
-        return Reply(chunks=[sse("response.completed", response=done, sequence_number=1)])
 
     # What is the chat endpoint's own is tested there.
     test_stream_closed_early = None  # type: ignore[assignment]
@@ -222,6 +136,35 @@ def test_embeddings(server: Loopback, client: openai.OpenAI) -> None:
     assert span["gen_ai.response.model"] == "e-1"
     assert span.value("fidelity.input") == ["one", "two"]
     assert "0.25" not in repr(span.attributes)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_text_completions(stream: bool, server: Loopback, client: openai.OpenAI) -> None:
+    """The older endpoint, which servers of open models still speak; two prompts, two answers."""
+    about = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m-2026"}
+    choices = [
+        {"index": i, "text": t, "finish_reason": f, "logprobs": None}
+        for i, (t, f) in enumerate([("yes", "stop"), ("no, be", "length")])
+    ]
+    usage = {"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7}
+    found = [{**about, "choices": [c]} for c in choices] + [
+        {**about, "choices": [], "usage": usage}
+    ]
+    events = [b"data: " + json.dumps(e).encode() + b"\n\n" for e in found]
+    whole = {**about, "choices": choices, "usage": usage}
+    server.answer(Reply(chunks=[*events, b"data: [DONE]\n\n"]) if stream else Reply(whole))
+    asked: dict[str, Any] = {"model": "m", "prompt": ["one", "two"], "max_tokens": 5}
+    with record() as recorded:
+        got = client.completions.create(**asked, stream=stream)
+        list(got) if stream else None
+    span = recorded.one("text_completion m")
+    assert span["gen_ai.response.id"] == "cmpl-1"
+    assert span["gen_ai.request.max_tokens"] == 5
+    assert span["gen_ai.response.finish_reasons"] == ("stop", "length")
+    assert span["gen_ai.usage.output_tokens"] == 3
+    for direction, texts in (("input", ["one", "two"]), ("output", ["yes", "no, be"])):
+        messages = span.value(f"gen_ai.{direction}.messages")
+        assert [m["parts"][0]["content"] for m in messages] == texts
 
 
 def test_other_endpoints_leave_no_span(server: Loopback, client: openai.OpenAI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
@@ -21,6 +22,8 @@ import openai  # noqa: E402 - it comes with the library
 from pydantic_ai.models.openai import OpenAIChatModel  # noqa: E402
 from pydantic_ai.models.test import TestModel as PretendModel  # noqa: E402
 from pydantic_ai.providers.openai import OpenAIProvider  # noqa: E402
+
+RELEASE = tuple(map(int, importlib.metadata.version("pydantic-ai-slim").split(".")[:2]))
 
 
 class TestPydanticAI(Framework):
@@ -56,6 +59,9 @@ class TestPydanticAI(Framework):
         super().check(span, text=False)
         assert span["gen_ai.response.model"] == "small-model-2026"
         assert "for 30 days" in span["gen_ai.output.messages"]
+
+    if RELEASE < (2, 68):  # closed early, its stream raises, with this integration or without
+        test_stream_closed_early_async = None  # type: ignore[assignment]
 
     # Its streams are asynchronous, and its tools need an agent that has them: see below.
     test_stream = None  # type: ignore[assignment]
