@@ -15,7 +15,7 @@ from typing import Final
 
 from fidelity_otel.errors import ConfigError
 
-__all__ = ["KINDS", "Redactor"]
+__all__ = ["KINDS", "NAME_LENGTH", "Redactor"]
 
 _CARD_MIN, _CARD_MAX = 13, 19
 _IBAN_MIN = 15
@@ -26,7 +26,7 @@ class Rule:
     """A pattern, the gate before it, and a check of what it found.
 
     Group `keep`, where the pattern has one, stands before the secret and stays. `gate` is "run",
-    "name", or a text that must occur; "" is always open.
+    "name", "url", or a text that must occur; "" is always open.
     """
 
     kind: str
@@ -66,8 +66,12 @@ _NAMES: Final = (
     r"client[_-]?secret|private[_-]?key|refresh[_-]?token|session[_-]?token|authorization"
 )
 _NAME: Final = re.compile(_NAMES, re.IGNORECASE)
+_ENDS: Final = ("word", "wd", "phrase", "secret", "key", "token", "authorization")
+_BEFORE: Final = 32  # characters before a mark that are looked at
+_PER_MARK: Final = 64
 _SHORTEST: Final = 6  # no rule finds anything in less
-_NAME_LENGTH, _NAMES_KEPT = 64, 1024  # of models, tools, …: the same on every span
+NAME_LENGTH: Final = 64
+_NAMES_KEPT: Final = 1024  # of models, tools, …: the same on every span
 _RUN: Final = b"x" * 16
 _RUN_TABLE: Final = bytes(
     ord("x") if chr(c).isascii() and (chr(c).isalnum() or chr(c) in "_-./+=~") else ord(" ")
@@ -126,7 +130,7 @@ RULES: Final = (
         ),
         _has_digit,
     ),
-    Rule("secrets", "://", re.compile(r"(?P<keep>://[^\s/:@\"']+:)[^\s/@\"'\\]+(?=@)")),
+    Rule("secrets", "url", re.compile(r"(?P<keep>://[^\s/:@\"']+:)[^\s/@\"'\\]+(?=@)")),
     Rule(
         "email",
         "@",
@@ -157,10 +161,11 @@ KINDS: Final = tuple(dict.fromkeys(rule.kind for rule in RULES))
 class Redactor:
     """Replaces what the chosen kinds of rule find: `[secrets]`, `[email]` and so on."""
 
-    __slots__ = ("_clean", "_gates")
+    __slots__ = ("_gates", "clean")
 
     def __init__(self, kinds: Iterable[str]) -> None:
-        self._clean: set[str] = set()
+        self.clean: set[str] = set()
+        """Short texts in which nothing was found."""
         wanted = tuple(kinds)
         if unknown := set(wanted) - set(KINDS):
             raise ConfigError(
@@ -177,17 +182,18 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """The text, with every finding replaced; the same object where there was none."""
-        if len(text) < _SHORTEST or text in self._clean:
+        length = len(text)
+        if length < _SHORTEST or (length <= NAME_LENGTH and text in self.clean):
             return text
         found = text
         for is_open, rules in self._gates:
             if is_open(found):
                 for rule in rules:
                     found = _apply(rule, found)
-        if found is text and len(text) <= _NAME_LENGTH:
-            if len(self._clean) >= _NAMES_KEPT:
-                self._clean.clear()
-            self._clean.add(text)
+        if found is text and length <= NAME_LENGTH:
+            if len(self.clean) >= _NAMES_KEPT:
+                self.clean.clear()
+            self.clean.add(text)
         return found
 
 
@@ -196,6 +202,8 @@ def _gate(name: str) -> Callable[[str], bool]:
         return _has_run
     if name == "name":
         return _has_name
+    if name == "url":
+        return lambda text: "@" in text and "://" in text
     return lambda text: name in text
 
 
@@ -206,10 +214,25 @@ def _has_run(text: str) -> bool:
 
 
 def _has_name(text: str) -> bool:
-    if ":" not in text and "=" not in text:
-        return False
+    """Whether a name such as "password" may stand before a ":" or "="."""
+    room = len(text) // _PER_MARK
+    for mark in ":=":
+        at = text.find(mark)
+        while at >= 0:
+            room -= 1
+            if room < 0:  # many marks: to look for the names themselves is faster
+                return _names_a_secret(text)
+            before = text[max(at - _BEFORE, 0) : at].rstrip()
+            if (not before and at >= _BEFORE) or before.rstrip('\\"').lower().endswith(_ENDS):
+                return _NAME.search(text) is not None
+            at = text.find(mark, at + 1)
+    return False
+
+
+def _names_a_secret(text: str) -> bool:
     low = text.lower()
-    if "key" in low or "pass" in low or "token" in low or "secret" in low or "authorization" in low:
+    secret = "pass" in low or "token" in low or "secret" in low
+    if secret or "key" in low or ("z" in low and "authorization" in low):
         return _NAME.search(text) is not None
     return False
 
