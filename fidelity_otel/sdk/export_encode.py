@@ -115,9 +115,7 @@ def _in_scope(scope: Any, bodies: list[bytes]) -> tuple[list[bytes], int]:
     parts = [_message(1, _scope(scope))]
     for body in bodies:
         length = len(body)
-        parts.extend(
-            (b"\x12" + (_VARINTS[length] if length < _TABLE else _varint(length)), body)
-        )
+        parts.extend((b"\x12" + (_VARINTS[length] if length < _TABLE else _varint(length)), body))
     parts.append(_text(3, scope.schema_url if scope is not None else None))
     return parts, sum(map(len, parts))
 

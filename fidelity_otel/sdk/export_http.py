@@ -115,9 +115,7 @@ class HttpSender:
         if target.compression in _WINDOW_BITS:
             self._headers["content-encoding"] = target.compression
 
-    def send(
-        self, spans: list[LeanSpan | ReadableSpan], rest: Callable[[], object] = bool
-    ) -> bool:
+    def send(self, spans: list[LeanSpan | ReadableSpan], rest: Callable[[], object] = bool) -> bool:
         """Clean and encode each span, once, and post; tries again, where that may help.
 
         What is too large for one request (receivers have limits) goes in halves.

@@ -35,7 +35,7 @@ from fidelity_otel.sdk import guard
 from fidelity_otel.sdk.describe import type_name
 from fidelity_otel.sdk.propagate import values_in
 
-__all__ = ["LIMIT", "LeanSpan", "LeanTracer"]
+__all__ = ["LIMIT", "LateReadable", "LeanSpan", "LeanTracer"]
 
 LIMIT: Final = 128
 """OpenTelemetry's default limit of attributes, events and links; `LeanTracer.of` insists on it."""
@@ -246,6 +246,29 @@ class LeanSpan(Span):
             end_time=self.end_time,
             instrumentation_scope=self.instrumentation_scope,
         )
+
+
+class LateReadable(ReadableSpan):
+    """The SDK's own object of an ended lean span, filled in when someone first looks into it.
+
+    Args:
+        span: has ended, and is not changed any more.
+    """
+
+    def __init__(self, span: LeanSpan) -> None:
+        self._late: LeanSpan | None = span
+
+    def __getattr__(self, name: str) -> Any:
+        """An attribute that is not there: fill in all."""
+        held = self.__dict__
+        span = held.get("_late")
+        if span is not None:
+            held.update(span.readable().__dict__)
+            held["_late"] = None
+        try:
+            return held[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
 
 def _link(context: SpanContext, attributes: Any) -> Link:

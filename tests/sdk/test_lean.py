@@ -31,7 +31,7 @@ from opentelemetry.trace import (
 
 import fidelity_otel as fidelity
 from fidelity_otel.sdk.export_encode import encode_request
-from fidelity_otel.sdk.lean import LeanSpan, LeanTracer
+from fidelity_otel.sdk.lean import LateReadable, LeanSpan, LeanTracer
 from fidelity_otel.sdk.state import STATE
 from fidelity_otel.testing import counting_ids, record
 
@@ -150,6 +150,7 @@ def test_every_field_is_the_same(  # noqa: PLR0917
     direct = ExportTraceServiceRequest.FromString(encode_request(out))
     assert same(direct, wanted)
     assert same(encode_spans([out[0].readable()]), wanted)
+    assert same(encode_spans([LateReadable(out[0])]), wanted)
     assert same(ExportTraceServiceRequest.FromString(encode_request([theirs])), wanted)
     readable = out[0].readable()
     for field in ("name", "kind", "parent", "start_time", "end_time", "context", "resource"):
@@ -214,6 +215,24 @@ def test_an_ended_span_takes_nothing_more() -> None:
     assert len(out) == 1
     assert not out[0].is_recording()
     assert (out[0].held, out[0].event_list, out[0].status, out[0].name) == ({}, None, None, "n")
+
+
+def test_the_sdks_own_object_is_made_when_someone_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    out: list[LeanSpan] = []
+    span = lean(provider()[0], out).start("n", SpanKind.CLIENT, {"a": "b"}, None, ())
+    assert span is not None
+    span.end()
+    made: list[LeanSpan] = []
+    readable = LeanSpan.readable
+    monkeypatch.setattr(LeanSpan, "readable", lambda s: made.append(s) or readable(s))
+    late = LateReadable(span)
+    copied = copy.copy(late)
+    assert made == []
+    assert late.to_json() == readable(span).to_json()
+    assert late.attributes == {"a": "b"}
+    assert made == [span]
+    assert copied.name == "n"
+    assert not hasattr(late, "nothing_like_this")
 
 
 @pytest.mark.parametrize(
