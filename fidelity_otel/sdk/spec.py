@@ -53,6 +53,8 @@ class Arguments:
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by name; `self` and `cls` left out, defaults not filled in."""
         names = self._names
+        if len(args) == len(names) == 1 and not kwargs and not self._skip:
+            return {names[0]: args[0]}
         named = dict(zip(names, args, strict=False))
         if len(args) > len(names):
             named[self._rest] = args[len(names) :]
