@@ -147,7 +147,7 @@ class BatchProcessor(SpanProcessor):
         self._drain(all_of_it=True)
 
     def _pressed(self) -> bool:
-        """Whether sending must not take its time: a quarter of the queue is full, or someone waits."""
+        """Whether there is no time for pauses: a quarter of the queue is full, or someone waits."""
         return self._urgent or self._closed or len(self._queue) * 4 > self._limit
 
     def _drain(self, *, all_of_it: bool) -> None:

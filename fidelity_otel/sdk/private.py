@@ -75,17 +75,17 @@ class Privacy:
     def attributes(self, attributes: Mapping[str, Any], *, masked: bool = False) -> dict[str, Any]:
         """Those attributes that must be replaced, with what they are replaced by."""
         changed: dict[str, Any] = {}
-        redact = self._redact
-        unmasked = self._mask is None or masked
-        harmless = redact.clean if unmasked and redact is not None else frozenset[str]()
+        redact = None if self._mask is not None and not masked else self._redact
         for key, value in attributes.items():
             kind = type(value)
-            if kind is str:
-                if len(value) <= NAME_LENGTH and value in harmless:
-                    continue
-            elif kind in _NUMBERS or key == sc.FIDELITY_LOSSES:
+            if kind in _NUMBERS or key == sc.FIDELITY_LOSSES:
                 continue
-            cleaned = self.value(key, value, masked=masked)
+            if kind is str and redact is not None:  # by far the most frequent, so directly
+                if len(value) <= NAME_LENGTH and value in redact.clean:
+                    continue
+                cleaned = redact(value)
+            else:
+                cleaned = self.value(key, value, masked=masked)
             if cleaned is not value:
                 changed[key] = cleaned
         return changed

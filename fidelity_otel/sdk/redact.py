@@ -67,6 +67,7 @@ _NAMES: Final = (
 )
 _NAME: Final = re.compile(_NAMES, re.IGNORECASE)
 _ENDS: Final = ("word", "wd", "phrase", "secret", "key", "token", "authorization")
+_BETWEEN: Final = '\\" \t\n\r\f\v'  # may stand between a name and its mark
 _BEFORE: Final = 32  # characters before a mark that are looked at
 _PER_MARK: Final = 64
 _SHORTEST: Final = 6  # no rule finds anything in less
@@ -222,8 +223,9 @@ def _has_name(text: str) -> bool:
             room -= 1
             if room < 0:  # many marks: to look for the names themselves is faster
                 return _names_a_secret(text)
-            before = text[max(at - _BEFORE, 0) : at].rstrip()
-            if (not before and at >= _BEFORE) or before.rstrip('\\"').lower().endswith(_ENDS):
+            before = text[at - _BEFORE if at > _BEFORE else 0 : at].rstrip(_BETWEEN)
+            unclear = before[-1].isspace() if before else at > _BEFORE
+            if unclear or before.lower().endswith(_ENDS):
                 return _NAME.search(text) is not None
             at = text.find(mark, at + 1)
     return False
