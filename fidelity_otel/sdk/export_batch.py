@@ -147,8 +147,8 @@ class BatchProcessor(SpanProcessor):
         self._drain(all_of_it=True)
 
     def _pressed(self) -> bool:
-        """Whether there is no time for pauses: a quarter of the queue is full, or someone waits."""
-        return self._urgent or self._closed or len(self._queue) * 4 > self._limit
+        """Whether there is no time for pauses: an eighth of the queue is full, or someone waits."""
+        return self._urgent or self._closed or len(self._queue) * 8 > self._limit
 
     def _drain(self, *, all_of_it: bool) -> None:
         queue = self._queue

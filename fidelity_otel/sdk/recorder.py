@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, Final
 
@@ -37,11 +37,11 @@ __all__ = ["Call", "Recorder", "detach"]
 
 _RUNTIME: Final = otel._RUNTIME_CONTEXT  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 _VARIABLE: Final = getattr(_RUNTIME, "_current_context", None)
-_current, _attach, _detach = (
-    (_VARIABLE.get, _VARIABLE.set, _VARIABLE.reset)  # what its methods do, at half the cost
-    if isinstance(_VARIABLE, ContextVar)
-    else (_RUNTIME.get_current, _RUNTIME.attach, _RUNTIME.detach)
-)
+_current: Callable[[], Context] = _RUNTIME.get_current
+_attach: Callable[[Context], Token[Context]] = _RUNTIME.attach
+_detach: Callable[[Token[Context]], None] = _RUNTIME.detach
+if isinstance(_VARIABLE, ContextVar):  # what those methods do, at half the cost
+    _current, _attach, _detach = _VARIABLE.get, _VARIABLE.set, _VARIABLE.reset
 _FOREIGN: Final = Spec(name="")
 _AROUND: Final = Spec(name="", client=True)
 _FRAMEWORKS: Final = {"pydantic-ai"}  # their own span of a model's call is around its client's
