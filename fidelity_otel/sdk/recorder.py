@@ -36,12 +36,21 @@ __all__ = ["Call", "Recorder", "detach"]
 
 
 _RUNTIME: Final = otel._RUNTIME_CONTEXT  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-_VARIABLE: Final = getattr(_RUNTIME, "_current_context", None)
-_current: Callable[[], Context] = _RUNTIME.get_current
-_attach: Callable[[Context], Token[Context]] = _RUNTIME.attach
-_detach: Callable[[Token[Context]], None] = _RUNTIME.detach
-if isinstance(_VARIABLE, ContextVar):  # what those methods do, at half the cost
-    _current, _attach, _detach = _VARIABLE.get, _VARIABLE.set, _VARIABLE.reset
+
+
+def _ways() -> tuple[
+    Callable[[], Context],
+    Callable[[Context], Token[Context]],
+    Callable[[Token[Context]], None],
+]:
+    """How to ask for the current context, set it, and set it back."""
+    variable = getattr(_RUNTIME, "_current_context", None)
+    if isinstance(variable, ContextVar):  # what the methods do, at half the cost
+        return variable.get, variable.set, variable.reset
+    return _RUNTIME.get_current, _RUNTIME.attach, _RUNTIME.detach
+
+
+_current, _attach, _detach = _ways()
 _FOREIGN: Final = Spec(name="")
 _AROUND: Final = Spec(name="", client=True)
 _FRAMEWORKS: Final = {"pydantic-ai"}  # their own span of a model's call is around its client's
