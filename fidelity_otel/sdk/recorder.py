@@ -51,6 +51,7 @@ def _ways() -> tuple[
 
 
 _current, _attach, _detach = _ways()
+_SET: Final = dict[str, object].__setitem__  # a context is one that does not let itself be changed
 _FOREIGN: Final = Spec(name="")
 _AROUND: Final = Spec(name="", client=True)
 _FRAMEWORKS: Final = {"pydantic-ai"}  # their own span of a model's call is around its client's
@@ -124,7 +125,11 @@ class Call:
         """Write the output and end, without touching what is current."""
         recording = self.recording
         if recording.capture and self.spec.capture_output is not False:
-            recording.put_output(self.spec.operation, self.spec.output_key, value)
+            spec = self.spec
+            if spec.plain:
+                recording.put_json(spec.output_key, value)
+            else:
+                recording.put_output(spec.operation, spec.output_key, value)
         recording.end()
 
     def raised(self, error: BaseException) -> None:
@@ -180,9 +185,13 @@ class Recorder:
         recording = Recording(self, span, wanted)
         if recording.capture and spec.arguments is not None and spec.capture_input is not False:
             named = spec.arguments(args, kwargs or {})
-            if named:
+            if named and spec.plain:
+                recording.put_json(spec.input_key, named)
+            elif named:
                 recording.put_input(spec.operation, spec.input_key, named)
-        return Call(recording, spec, Context({**base, SPAN_KEY: span}))
+        context = Context(base)
+        _SET(context, SPAN_KEY, span)
+        return Call(recording, spec, context)
 
     def _span(
         self,

@@ -26,7 +26,7 @@ class Rule:
     """A pattern, the gate before it, and a check of what it found.
 
     Group `keep`, where the pattern has one, stands before the secret and stays. `gate` is "run",
-    "name", "url", or a text that must occur; "" is always open.
+    "name", or a text that must occur; "" is always open.
     """
 
     kind: str
@@ -131,7 +131,7 @@ RULES: Final = (
         ),
         _has_digit,
     ),
-    Rule("secrets", "url", re.compile(r"(?P<keep>://[^\s/:@\"']+:)[^\s/@\"'\\]+(?=@)")),
+    Rule("secrets", "@", re.compile(r"(?P<keep>://[^\s/:@\"']+:)[^\s/@\"'\\]+(?=@)")),
     Rule(
         "email",
         "@",
@@ -175,7 +175,7 @@ class Redactor:
         chosen = [rule for rule in RULES if rule.kind in wanted]
         names = dict.fromkeys(rule.gate for rule in chosen)
         self._gates = tuple(
-            (_gate(name), tuple(rule for rule in chosen if rule.gate == name)) for name in names
+            (*_gate(name), tuple(rule for rule in chosen if rule.gate == name)) for name in names
         )
 
     def __bool__(self) -> bool:
@@ -187,8 +187,8 @@ class Redactor:
         if length < _SHORTEST or (length <= NAME_LENGTH and text in self.clean):
             return text
         found = text
-        for is_open, rules in self._gates:
-            if is_open(found):
+        for needle, is_open, rules in self._gates:
+            if needle in found and (is_open is None or is_open(found)):
                 for rule in rules:
                     found = _apply(rule, found)
         if found is text and length <= NAME_LENGTH:
@@ -198,14 +198,10 @@ class Redactor:
         return found
 
 
-def _gate(name: str) -> Callable[[str], bool]:
-    if name == "run":
-        return _has_run
-    if name == "name":
-        return _has_name
-    if name == "url":
-        return lambda text: "@" in text and "://" in text
-    return lambda text: name in text
+def _gate(name: str) -> tuple[str, Callable[[str], bool] | None]:
+    """A text that must occur, and what else must hold."""
+    further = {"run": _has_run, "name": _has_name}.get(name)
+    return (name, None) if further is None else ("", further)
 
 
 def _has_run(text: str) -> bool:

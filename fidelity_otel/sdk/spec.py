@@ -85,6 +85,8 @@ class Spec:
     """Whether input or output may be captured."""
     forced: bool = False
     """Whether they are, although the default is not to."""
+    plain: bool = True
+    """Whether they are written as they are, in no terms of the operation."""
 
     @classmethod
     def of(
@@ -130,6 +132,7 @@ class Spec:
             capture_output=capture_output,
             captures=capture_input is not False or capture_output is not False,
             forced=bool(capture_input or capture_output),
+            plain=operation not in {"retrieval", "chat"},
             arguments=arguments,
         )
 
