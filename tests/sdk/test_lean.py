@@ -277,6 +277,23 @@ def test_ours_are_stock_again_once_someone_else_listens() -> None:
         assert recorded.tree() == "before\n  after"
 
 
+def test_set_writes_what_the_sdks_own_span_would_hold() -> None:
+    """The same attributes in the same order, whatever way they were set."""
+    seen: list[list[tuple[str, Any]]] = []
+    for way in (True, False):
+        with record(lean=way) as recorded, fidelity.span("a") as span:
+            span.set("twice", 1).set("b", "text").set("", 1).set("twice", 2.5).set("list", ["x"])
+            for number in range(140):
+                span.set(f"k{number}", number)
+            span.set("twice", True)
+            trace.get_current_span().end()
+            span.set("late", 1)
+            seen.append(list(recorded.one("a").attributes.items()))
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 128
+    assert seen[0][-1] == ("twice", True)
+
+
 def test_children_of_unsampled_parents_are_not_recorded() -> None:
     unsampled = NonRecordingSpan(SpanContext(5, 6, is_remote=True, trace_flags=TraceFlags(0)))
     with record(lean=True) as recorded:
