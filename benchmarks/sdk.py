@@ -27,24 +27,24 @@ import sdk_peers
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "sdk_results.json"
 CALLS = ("sync", "async", "generator", "unsampled", "disabled")
-ONLY_OURS = ("shadow_none", "shadow_answers", "shadow_hangs")
-RAW_AND_OURS = ("export", "stall", "memory")
+ONLY_OURS = ("shadow",)
+RAW_AND_OURS = ("export", "memory")
 SETTINGS = (
     *("OTEL_", "FIDELITY_", "LANGFUSE_", "LANGSMITH_", "LANGCHAIN_", "LOGFIRE_", "MLFLOW_"),
     "TRACELOOP_",
 )
 CASES = (*CALLS, "threads_p99", "import", *RAW_AND_OURS, *ONLY_OURS)
-ONCE = {"import", "memory"}  # the best of several, or minutes
+ONCE = {"import", "memory", "shadow"}  # they repeat themselves, or take minutes
 
 
-def measure(python: str, contender: str, case: str) -> float | None:
-    """One figure, measured by a process of its own; None where it cannot be had."""
+def measure(python: str, contender: str, case: str) -> dict[str, float]:
+    """The figures of one case, measured by a process of its own; none where they cannot be had."""
     said = run(python, contender, case)
-    return None if said is None else float(said)
+    return {} if said is None else json.loads(said)
 
 
 def run(python: str, contender: str, case: str) -> str | None:
-    """The last word that a measuring process says."""
+    """The last line that a measuring process says."""
     ran = subprocess.run(
         [python, str(HERE / "sdk_measure.py"), contender, case],
         capture_output=True,
@@ -56,7 +56,7 @@ def run(python: str, contender: str, case: str) -> str | None:
     if ran.returncode:
         sys.stderr.write(f"{contender} {case}: {ran.stderr.strip().splitlines()[-1:]}\n")
         return None
-    return ran.stdout.split()[-1]
+    return ran.stdout.splitlines()[-1]
 
 
 def contenders_of(case: str, names: list[str]) -> list[str]:
@@ -65,25 +65,24 @@ def contenders_of(case: str, names: list[str]) -> list[str]:
         return ["ours"]
     if case in RAW_AND_OURS:
         return ["raw", "ours"]
-    return [name for name in names if case != "import" or name != "nothing"]
+    return [name for name in names if case in CALLS or name != "nothing"]
 
 
 def measured(
     pythons: dict[str, str], rounds: int, cases: tuple[str, ...]
 ) -> dict[str, dict[str, float]]:
-    """The medians of the figures, by contender and case; calls over the undecorated call."""
+    """The medians of the figures, by contender and title; calls over the undecorated call."""
     seen: dict[str, dict[str, list[float]]] = {name: {} for name in pythons}
     for case in cases:
         for _ in range(1 if case in ONCE else rounds):
             for name in contenders_of(case, list(pythons)):
-                figure = measure(pythons[name], name, case)
-                if figure is not None:
-                    seen[name].setdefault(case, []).append(figure)
+                for title, figure in measure(pythons[name], name, case).items():
+                    seen[name].setdefault(title, []).append(figure)
         sys.stderr.write(f"{case} measured\n")
     middle = {n: {c: statistics.median(f) for c, f in found.items()} for n, found in seen.items()}
     bare = middle.pop("nothing")
     for figures in middle.values():
-        for case in (*CALLS, "threads_p99"):
+        for case in CALLS:
             if case in figures:
                 figures[case] = max(figures[case] - bare[case], 0.0)
     return middle

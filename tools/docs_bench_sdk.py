@@ -25,23 +25,29 @@ undecorated call, handing on to an exporter that discards included, on one core.
 the raw OpenTelemetry SDK, which writes the same two attributes already serialised. *Unsampled* is a
 sampler that says no; *disabled* is the library's own off switch (the raw SDK: its no-op tracer).
 *Import* is ms over a bare interpreter; ours (and langsmith) load the rest when first used. *p99*
-is of a call under eight threads, in µs over the undecorated call's.
+is of a call that waits 0.2 ms under eight threads, in µs over the undecorated call's in turns with
+it. A contender that had to drop more than 1% of its spans to be as fast as it is, has a note.
 """
 
 _EXPORT = """## Sending
 
 Spans of 18 attributes and 3 KB, over OTLP/HTTP to a sink in another process; the raw SDK with the
-stock exporter. Ours redacts secrets on the way, which the stock exporter does not.
+stock exporter. Ours redacts secrets on the way, which the stock exporter does not. *Longest call*:
+the median of five lots of 4,000 calls. *Memory* is of decorated calls, a queue and its thread.
 """
 
 _SHADOW = """## A shadow candidate beside the incumbent
 
-The 99th percentile of an incumbent that takes 1 ms (on an idle machine), every call shadowed.
+An incumbent that waits 1 ms, every call shadowed: 21 rounds of 400 calls each without a shadow,
+with a candidate that answers at once, and with one that hangs, in turns in one process. The ratio
+is of the 99th percentile to that of the same round without a shadow: median (quartiles of rounds).
 """
 
 _NAMES = {"raw": "raw OpenTelemetry SDK", "ours": "**fidelity_otel**"}
 _COLUMNS = ("sync", "async", "generator", "unsampled", "disabled", "threads_p99", "import")
 _TITLES = {"threads_p99": "p99, 8 threads", "import": "import, ms"}
+
+_WORTH_A_NOTE = 0.01
 
 Figures = dict[str, float]
 
@@ -64,6 +70,12 @@ def _cell(figures: Figures, raw: Figures, case: str, *, is_raw: bool) -> str:
     return f"{value} (×{figures[case] / raw[case]:.2f})"
 
 
+def _shadow(found: Figures, case: str) -> list[str]:
+    low, ratio, high = (found[f"{case}_{part}"] for part in ("low", "ratio", "high"))
+    spread = f"{ratio:.2f} ({low:.2f} to {high:.2f})" if low < high else "1"
+    return [f"{found[f'{case}_median'] / 1000:.2f}", f"{found[case] / 1000:.2f}", spread]
+
+
 def tables(results: dict[str, Any]) -> list[str]:
     """The figures, as lines of Markdown.
 
@@ -77,12 +89,21 @@ def tables(results: dict[str, Any]) -> list[str]:
         version = results["versions"].get(name)
         title = _NAMES.get(name, name) + (f" {version}" if version else "")
         rows.append([title, *(_cell(found, raw, case, is_raw=name == "raw") for case in _COLUMNS)])
+    lost = [
+        f"{name} lost {share:.0%} of its spans in *{title.removesuffix('_lost')}*"
+        for name, found in figures.items()
+        for title, share in found.items()
+        if title.endswith("_lost") and share > _WORTH_A_NOTE
+    ]
     sending = [
         ("process CPU a span, µs", "export"),
         ("longest call while it sends, ms", "stall"),
         ("memory after a million spans, MB more", "memory"),
+        ("most memory meanwhile, MB more", "memory_peak"),
     ]
-    lines = [_CALLS, *_rows(rows), _EXPORT]
+    lines = [_CALLS, *_rows(rows)]
+    lines += [f"Dropped: {'; '.join(lost)}.", ""] if lost else []
+    lines.append(_EXPORT)
     lines += _rows(
         [
             ["", _NAMES["raw"], _NAMES["ours"], "ratio"],
@@ -101,10 +122,10 @@ def tables(results: dict[str, Any]) -> list[str]:
         _SHADOW,
         *_rows(
             [
-                ["", "p99, ms"],
-                ["no shadow", _number(ours["shadow_none"] / 1000)],
-                ["a candidate that answers", _number(ours["shadow_answers"] / 1000)],
-                ["a candidate that hangs", _number(ours["shadow_hangs"] / 1000)],
+                ["", "median, ms", "p99, ms", "p99, ratio"],
+                ["no shadow", *_shadow(ours, "shadow_none")],
+                ["a candidate that answers", *_shadow(ours, "shadow_answers")],
+                ["a candidate that hangs", *_shadow(ours, "shadow_hangs")],
             ]
         ),
     ]

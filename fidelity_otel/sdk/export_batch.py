@@ -12,14 +12,16 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from opentelemetry.context import Context, attach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from fidelity_otel.sdk import guard
-from fidelity_otel.sdk.lean import LeanSpan
+from fidelity_otel.sdk.export_pace import Pace
+from fidelity_otel.sdk.lean import LateReadable, LeanSpan
+from fidelity_otel.sdk.private import Privacy
 
 __all__ = ["BatchProcessor", "Sender"]
 
@@ -30,8 +32,8 @@ _SECONDS: Final = 5.0
 class Sender(Protocol):
     """Sends a batch; blocks as long as it takes, unless it is closed meanwhile."""
 
-    def send(self, spans: list[LeanSpan | ReadableSpan]) -> bool:
-        """Send; whether they arrived."""
+    def send(self, spans: list[LeanSpan | ReadableSpan], rest: Callable[[], object]) -> bool:
+        """Send; whether they arrived. Calls `rest` often while it works without waiting."""
         ...
 
     def hurry(self) -> None:
@@ -69,6 +71,7 @@ class BatchProcessor(SpanProcessor):
         self._limit = _setting(environ, "OTEL_BSP_MAX_QUEUE_SIZE", 2048)
         batch = _setting(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)
         self._batch = min(batch, self._limit)
+        self._pace = Pace(self._pressed)
         self._reset()
         if hasattr(os, "register_at_fork"):
             me = weakref.ref(self)
@@ -143,6 +146,10 @@ class BatchProcessor(SpanProcessor):
             self._drain(all_of_it=self._urgent or len(self._queue) < self._batch)
         self._drain(all_of_it=True)
 
+    def _pressed(self) -> bool:
+        """Whether there is no time for pauses: an eighth of the queue is full, or someone waits."""
+        return self._urgent or self._closed or len(self._queue) * 8 > self._limit
+
     def _drain(self, *, all_of_it: bool) -> None:
         queue = self._queue
         while queue and (all_of_it or self._urgent or len(queue) >= self._batch):
@@ -153,7 +160,7 @@ class BatchProcessor(SpanProcessor):
                 batch.append(queue.popleft())
             sent = False
             try:
-                sent = self._sender.send(batch)
+                sent = self._sender.send(batch, self._pace)
             except Exception as error:  # noqa: BLE001
                 guard.note("export", "sending failed: %s: %s", type(error).__name__, error)
             if not sent:
@@ -215,23 +222,26 @@ def _suppress_key() -> str:
     return str(getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", _SUPPRESS))
 
 
-_SPANS_AT_ONCE = 16
-
-
 class ExporterSender:
-    """A Sender around an OpenTelemetry SpanExporter."""
+    """A Sender around an OpenTelemetry SpanExporter.
 
-    def __init__(self, exporter: Any) -> None:
+    Args:
+        exporter: gets the SDK's own objects, cleaned.
+        privacy: cleans them.
+    """
+
+    def __init__(self, exporter: Any, privacy: Privacy) -> None:
         self._exporter = exporter
+        self._privacy = privacy
 
-    def send(self, spans: list[LeanSpan | ReadableSpan]) -> bool:
-        """Export the SDK's own objects."""
-        readable: list[ReadableSpan] = []
+    def send(self, spans: list[LeanSpan | ReadableSpan], rest: Callable[[], object] = bool) -> bool:
+        """Clean and export."""
+        ready: list[ReadableSpan] = []
         for span in spans:
-            readable.append(span.readable() if isinstance(span, LeanSpan) else span)
-            if len(readable) % _SPANS_AT_ONCE == 0:
-                time.sleep(0)  # the application's threads are let in
-        return getattr(self._exporter.export(readable), "name", "SUCCESS") == "SUCCESS"
+            clean = self._privacy.out(span)
+            ready.append(LateReadable(clean) if isinstance(clean, LeanSpan) else clean)
+            rest()
+        return getattr(self._exporter.export(ready), "name", "SUCCESS") == "SUCCESS"
 
     def hurry(self) -> None:
         """Exporters have no such thing."""

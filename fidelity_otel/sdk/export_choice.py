@@ -14,7 +14,6 @@ from fidelity_otel.sdk.export_batch import ExporterSender, Sender
 from fidelity_otel.sdk.export_http import HttpSender, Target, target_of
 from fidelity_otel.sdk.options import Options
 from fidelity_otel.sdk.private import Privacy
-from fidelity_otel.sdk.processors import PrivateExporter
 
 __all__ = ["sender_of", "traces_url"]
 
@@ -36,16 +35,16 @@ def sender_of(
         environ: the environment.
     """
     if exporter is not None:
-        return ExporterSender(PrivateExporter(exporter, privacy))
+        return ExporterSender(exporter, privacy)
     wanted = environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower()
     if not options.endpoint and wanted == "none":
         return None
     if not options.endpoint and wanted == "console":
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
-        return ExporterSender(PrivateExporter(ConsoleSpanExporter(), privacy))
+        return ExporterSender(ConsoleSpanExporter(), privacy)
     if not options.endpoint and _protocol(environ) == "grpc" and (grpc := _grpc()) is not None:
-        return ExporterSender(PrivateExporter(grpc, privacy))
+        return ExporterSender(grpc, privacy)
     endpoint = traces_url(options.endpoint) if options.endpoint else ""
     try:
         target = target_of(endpoint, dict(options.headers), environ)
@@ -56,7 +55,7 @@ def sender_of(
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         stock = OTLPSpanExporter(endpoint=target.url, headers=dict(options.headers) or None)
-        return ExporterSender(PrivateExporter(stock, privacy))
+        return ExporterSender(stock, privacy)
     return HttpSender(target, privacy)
 
 

@@ -8,15 +8,15 @@ generated classes and compares it with what the stock exporter writes, field by 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from fidelity_otel.sdk.lean import LeanSpan
 
-__all__ = ["encode_request", "encode_span"]
+__all__ = ["Encoded", "Request", "encode_request", "encode_span"]
 
 _HAS_REMOTE: Final = 0x100  # SpanFlags: whether the parent is remote is known …
 _IS_REMOTE: Final = 0x200  # … and it is
@@ -24,42 +24,100 @@ _FIXED64: Final = struct.Struct("<Q").pack
 _FIXED32: Final = struct.Struct("<I").pack
 _DOUBLE: Final = struct.Struct("<d").pack
 _STATUS: Final = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
+_INTERNAL: Final = b"\x30" + bytes((SpanKind.INTERNAL.value + 1,))
+_RESOURCE, _EVENT, _LINK, _SPAN = 1, 3, 4, 9  # fields of attributes; a scope's is an event's
 _KEYS: dict[str, bytes] = {}
 _KEYS_LIMIT: Final = 4096
-_WHOLE: dict[tuple[str, type, Any], bytes] = {}  # short attributes as they were written before
+_KEPT: Final[dict[int, dict[type, dict[str, dict[Any, bytes]]]]] = {
+    field: {kind: {} for kind in (str, int, float, bool)}
+    for field in (_RESOURCE, _EVENT, _LINK, _SPAN)
+}
+"""Short attributes as they were written before: field number → type → key → value → bytes."""
+_KEPT_KEYS: Final = 128
+_KEPT_VALUES: Final = 64
 _SHORT: Final = 48
-_SLICE: Final = 32
 _ONE_BYTE: Final = 0x80
 _MASK64: Final = (1 << 64) - 1
+_PIECE: Final = 96 << 10
+
+Encoded = tuple[Any, Any, bytes]
+"""A span's resource and scope, and its `Span` message."""
 
 
-def encode_request(
-    spans: Sequence[LeanSpan | ReadableSpan], rest: Callable[[], object] = bool
-) -> bytes:
+def encode_request(spans: Sequence[LeanSpan | ReadableSpan]) -> bytes:
     """One request with all spans, grouped by resource and scope as the stock exporter does.
 
     Args:
         spans: ended spans.
-        rest: called now and then, so that other threads get their turn.
     """
-    grouped: dict[Any, dict[Any, list[bytes]]] = {}
-    for number, span in enumerate(spans):
-        if number % _SLICE == _SLICE - 1:
-            rest()
-        scopes = grouped.setdefault(span.resource, {})
-        scopes.setdefault(span.instrumentation_scope, []).append(encode_span(span))
-    out = bytearray()
-    for resource, scopes in grouped.items():
-        body = bytearray(_message(1, _attributes(1, resource.attributes)))
-        for scope, encoded in scopes.items():
-            inner = bytearray(_message(1, _scope(scope)))
-            for one in encoded:
-                inner += _message(2, one)
-            inner += _text(3, scope.schema_url if scope is not None else None)
-            body += _message(2, inner)
-        body += _text(3, resource.schema_url)
-        out += _message(1, body)
-    return bytes(out)
+    found = [(span.resource, span.instrumentation_scope, encode_span(span)) for span in spans]
+    return b"".join(Request(found))
+
+
+class Request:
+    """The bytes of a request; iterated, they are joined anew, some tens of kilobytes at a time.
+
+    One large text would be held beside all the small ones, and joining it would hold up other
+    threads.
+
+    Args:
+        spans: encoded, each with its resource and scope.
+    """
+
+    def __init__(self, spans: Sequence[Encoded]) -> None:
+        self._parts = list(_request(_grouped(spans)))
+        self.size = sum(map(len, self._parts))
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Pieces of the request."""
+        waiting: list[bytes] = []
+        size = 0
+        for part in self._parts:
+            waiting.append(part)
+            size += len(part)
+            if size >= _PIECE:
+                yield b"".join(waiting)
+                waiting.clear()
+                size = 0
+        yield b"".join(waiting)
+
+
+def _grouped(spans: Sequence[Encoded]) -> dict[Any, dict[Any, list[bytes]]]:
+    """By resource and scope; equal ones are one, but to compare them takes long."""
+    groups: dict[Any, dict[Any, list[bytes]]] = {}
+    same: dict[tuple[int, int], list[bytes]] = {}
+    for resource, scope, body in spans:
+        known = same.get((id(resource), id(scope)))
+        if known is None:
+            known = groups.setdefault(resource, {}).setdefault(scope, [])
+            same[id(resource), id(scope)] = known
+        known.append(body)
+    return groups
+
+
+def _request(groups: Mapping[Any, Mapping[Any, list[bytes]]]) -> Iterable[bytes]:
+    for resource, scopes in groups.items():
+        first = _message(1, _attributes(_RESOURCE, resource.attributes))
+        last = _text(3, resource.schema_url)
+        inside = [_in_scope(scope, bodies) for scope, bodies in scopes.items()]
+        size = len(first) + len(last)
+        for parts, length in inside:
+            size += 1 + len(_varint(length)) + length
+            parts[0] = b"\x12" + _varint(length) + parts[0]
+        yield b"\x0a" + _varint(size) + first
+        for parts, _ in inside:
+            yield from parts
+        yield last
+
+
+def _in_scope(scope: Any, bodies: list[bytes]) -> tuple[list[bytes], int]:
+    """The parts of a `ScopeSpans` message and its length."""
+    parts = [_message(1, _scope(scope))]
+    for body in bodies:
+        length = len(body)
+        parts.extend((b"\x12" + (_VARINTS[length] if length < _TABLE else _varint(length)), body))
+    parts.append(_text(3, scope.schema_url if scope is not None else None))
+    return parts, sum(map(len, parts))
 
 
 def encode_span(span: LeanSpan | ReadableSpan) -> bytes:
@@ -78,28 +136,31 @@ def encode_span(span: LeanSpan | ReadableSpan) -> bytes:
         events = [(e.name, e.timestamp, e.attributes) for e in span.events]
         links, status = span.links, span.status
         attributes = span.attributes or {}
+    kind = span.kind
     parts = [
-        b"\x0a\x10",
-        trace_id.to_bytes(16, "big"),
-        b"\x12\x08",
-        span_id.to_bytes(8, "big"),
+        b"\x0a\x10" + trace_id.to_bytes(16, "big") + b"\x12\x08" + span_id.to_bytes(8, "big"),
         _text(3, _state(state)) if state else b"",
         b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8, "big"),
         _text(5, span.name),
-        b"\x30",
-        bytes((span.kind.value + 1,)),
+        _INTERNAL if kind is SpanKind.INTERNAL else b"\x30" + bytes((kind.value + 1,)),
         b"\x39" + _FIXED64(span.start_time) if span.start_time else b"",
         b"\x41" + _FIXED64(span.end_time) if span.end_time else b"",
-        _attributes(9, attributes),
-        _number(0x50, span.dropped_attributes),
-        *(_message(11, _event(*event)) for event in events),
-        _number(0x60, span.dropped_events),
-        *(_message(13, _link(link)) for link in links),
-        _number(0x70, span.dropped_links),
-        b"\x7a\x00" if status is None else _message(15, _status(status)),
-        b"\x85\x01",
-        _FIXED32(_flags(parent)),
     ]
+    _add_attributes(parts, _SPAN, attributes)
+    if dropped := span.dropped_attributes:
+        parts.append(_number(0x50, dropped))
+    parts.extend([_message(11, _event(*event)) for event in events])
+    if dropped := span.dropped_events:
+        parts.append(_number(0x60, dropped))
+    parts.extend([_message(13, _link(link)) for link in links])
+    if dropped := span.dropped_links:
+        parts.append(_number(0x70, dropped))
+    parts.extend(
+        (
+            b"\x7a\x00" if status is None else _message(15, _status(status)),
+            b"\x85\x01" + _FIXED32(_flags(parent)),
+        )
+    )
     return b"".join(parts)
 
 
@@ -115,7 +176,8 @@ def _status(status: Any) -> bytes:
 def _event(name: str, at: int, attributes: Any) -> bytes:
     head = b"\x09" + _FIXED64(at) if at else b""
     dropped = getattr(attributes, "dropped", 0)
-    return head + _text(2, name) + _attributes(3, attributes or {}) + _number(0x20, dropped)
+    held = _attributes(_EVENT, attributes or {})
+    return head + _text(2, name) + held + _number(0x20, dropped)
 
 
 def _link(link: Any) -> bytes:
@@ -124,7 +186,7 @@ def _link(link: Any) -> bytes:
         (
             b"\x0a\x10" + context.trace_id.to_bytes(16, "big"),
             b"\x12\x08" + context.span_id.to_bytes(8, "big"),
-            _attributes(4, link.attributes or {}),
+            _attributes(_LINK, link.attributes or {}),
             _number(0x28, link.dropped_attributes),
             b"\x35" + _FIXED32(_flags(context)),
         )
@@ -135,7 +197,7 @@ def _scope(scope: Any) -> bytes:
     if scope is None:
         return b""
     named = _text(1, scope.name) + _text(2, scope.version)
-    return named + _attributes(3, getattr(scope, "attributes", None) or {})
+    return named + _attributes(_EVENT, getattr(scope, "attributes", None) or {})
 
 
 def _state(state: Mapping[str, str]) -> str:
@@ -147,38 +209,55 @@ def _state(state: Mapping[str, str]) -> str:
 
 def _attributes(field: int, attributes: Mapping[str, Any]) -> bytes:
     """Each attribute as a KeyValue message in a field whose tag is one byte."""
-    tag = bytes((field << 3 | 2,))
     parts: list[bytes] = []
+    _add_attributes(parts, field, attributes)
+    return b"".join(parts)
+
+
+def _add_attributes(parts: list[bytes], field: int, attributes: Mapping[str, Any]) -> None:
+    """The same, appended; long texts are parts of their own, so as not to be copied twice."""
+    kept = _KEPT[field]
+    texts = kept[str]
+    tag = bytes((field << 3 | 2,))
     add = parts.append
     for key, value in attributes.items():
         kind = type(value)
-        short = kind is bool or (kind is str and len(value) <= _SHORT)
-        if short and (whole := _WHOLE.get((key, kind, value))) is not None:
-            add(tag)
-            add(whole)
-            continue
-        if kind is str:
+        if kind is str and len(value) > _SHORT:
             data = _utf8(value)
-            size = _VARINTS[len(data)] if len(data) < _TABLE else _varint(len(data))
-            inner = b"\x0a" + size + data
+            length = len(data)
+            inner = b"\x0a" + (_VARINTS[length] if length < _TABLE else _varint(length))
         else:
-            inner = _value(value)
-        length = len(inner)
-        body = b"\x12" + (_VARINTS[length] if length < _TABLE else _varint(length)) + inner
-        name = _KEYS.get(key) or _key(key)
-        add(tag)
-        if short:
-            whole = _varint(len(name) + len(body)) + name + body
-            if len(_WHOLE) >= _KEYS_LIMIT:
-                _WHOLE.clear()
-            _WHOLE[key, kind, value] = whole
-            add(whole)
-        else:
-            length = len(name) + len(body)
-            add(_VARINTS[length] if length < _TABLE else _varint(length))
-            add(name)
-            add(body)
-    return b"".join(parts)
+            before = texts if kind is str else kept.get(kind)
+            known = None if before is None else before.get(key)
+            if known is not None and (whole := known.get(value)) is not None:
+                add(whole)
+                continue
+            data, length, inner = b"", 0, _value(value)
+        size = len(inner) + length
+        head = b"%b\x12%b%b" % (
+            _KEYS.get(key) or _key(key),
+            _VARINTS[size] if size < _TABLE else _varint(size),
+            inner,
+        )
+        size = len(head) + length
+        whole = tag + (_VARINTS[size] if size < _TABLE else _varint(size)) + head
+        add(whole)
+        if data:
+            add(data)
+        elif value and kind in kept:  # 0.0 is equal to -0.0
+            _keep(kept[kind], key, value, whole)
+
+
+def _keep(before: dict[str, dict[Any, bytes]], key: str, value: Any, whole: bytes) -> None:
+    """Keep an attribute as it was written: applications use few keys, and few values of most."""
+    known = before.get(key)
+    if known is None:
+        if len(before) >= _KEPT_KEYS:
+            return
+        known = before[key] = {}
+    elif len(known) >= _KEPT_VALUES:
+        known.clear()
+    known[value] = whole
 
 
 def _key(key: str) -> bytes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import http.client
 import random
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from fidelity_otel.errors import ConfigError
 from fidelity_otel.sdk import guard
-from fidelity_otel.sdk.export_encode import encode_request
+from fidelity_otel.sdk.export_encode import Encoded, Request, encode_span
 from fidelity_otel.sdk.lean import LeanSpan
 from fidelity_otel.sdk.private import Privacy
 
@@ -31,6 +31,7 @@ _ATTEMPTS: Final = 6
 _TOO_LARGE: Final = 413
 _REQUEST_BYTES: Final = 8 << 20
 _OK: Final = range(200, 300)
+_WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}  # zlib's way to say which header
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +107,31 @@ class HttpSender:
         self._hurry = threading.Event()
         self._in_use = threading.Lock()
         self._unreachable = False
-        kinds = {"gzip": "gzip", "deflate": "deflate"}
         self._headers = {
             **dict(target.headers),
             "content-type": "application/x-protobuf",
             "user-agent": "fidelity-otel",
         }
-        if target.compression in kinds:
-            self._headers["content-encoding"] = kinds[target.compression]
+        if target.compression in _WINDOW_BITS:
+            self._headers["content-encoding"] = target.compression
 
-    def send(self, spans: list[LeanSpan | ReadableSpan]) -> bool:
-        """Encode and post; tries again, within the target's time, where that may help.
+    def send(self, spans: list[LeanSpan | ReadableSpan], rest: Callable[[], object] = bool) -> bool:
+        """Clean and encode each span, once, and post; tries again, where that may help.
 
         What is too large for one request (receivers have limits) goes in halves.
         """
-        body = self._encode(spans)
-        if len(body) > _REQUEST_BYTES and len(spans) > 1:
+        out = self._privacy.out
+        encoded: list[Encoded] = []
+        for span in spans:
+            clean = out(span)
+            encoded.append((clean.resource, clean.instrumentation_scope, encode_span(clean)))
+            rest()
+        return self._send(encoded)
+
+    def _send(self, spans: list[Encoded]) -> bool:
+        if len(spans) > 1 and sum(len(span[2]) for span in spans) > _REQUEST_BYTES:
             return self._send_halves(spans)
+        body = self._compressed(Request(spans))
         deadline = time.monotonic() + self._target.timeout
         for attempt in range(_ATTEMPTS):
             try:
@@ -160,29 +169,28 @@ class HttpSender:
                 return False
         return False
 
-    def _send_halves(self, spans: list[LeanSpan | ReadableSpan]) -> bool:
+    def _send_halves(self, spans: list[Encoded]) -> bool:
         middle = len(spans) // 2
-        first = self.send(spans[:middle])
-        return self.send(spans[middle:]) and first
+        first = self._send(spans[:middle])
+        return self._send(spans[middle:]) and first
 
-    def _encode(self, spans: list[LeanSpan | ReadableSpan]) -> bytes:
-        body = encode_request([self._privacy.out(span) for span in spans], _rest)
-        if self._target.compression == "gzip":
-            return gzip.compress(body, 1)
-        if self._target.compression == "deflate":
-            import zlib
+    def _compressed(self, body: Request) -> Iterable[bytes]:
+        bits = _WINDOW_BITS.get(self._target.compression)
+        if bits is None:
+            return body
+        compressor = zlib.compressobj(1, zlib.DEFLATED, bits)
+        return [*map(compressor.compress, body), compressor.flush()]
 
-            return zlib.compress(body, 1)
-        return body
-
-    def _post(self, body: bytes, timeout: float) -> tuple[int, float | None]:
+    def _post(self, body: Iterable[bytes], timeout: float) -> tuple[int, float | None]:
         fresh = self._connection is None
         connection = self._connect(timeout)
         path = self._parts.path or "/"
         if self._parts.query:
             path += "?" + self._parts.query
+        size = body.size if isinstance(body, Request) else sum(map(len, body))
+        headers = {**self._headers, "content-length": str(size)}
         try:
-            connection.request("POST", path, body, self._headers)
+            connection.request("POST", path, body, headers)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException):
             if fresh or self._stop.is_set():
@@ -190,7 +198,7 @@ class HttpSender:
             # The receiver may have closed a kept connection: once more on a new one.
             self._drop_connection()
             connection = self._connect(timeout)
-            connection.request("POST", path, body, self._headers)
+            connection.request("POST", path, body, headers)
             response = connection.getresponse()
         answer = response.read()
         if answer and response.status in _OK:
@@ -253,10 +261,6 @@ class HttpSender:
             held.detach()
         self._stop, self._hurry = threading.Event(), threading.Event()
         self._in_use = threading.Lock()
-
-
-def _rest() -> None:
-    time.sleep(0)
 
 
 def _socket(connection: http.client.HTTPConnection) -> Any:

@@ -33,34 +33,45 @@ __all__ = ["Yielded", "follow_async", "follow_result", "follow_sync", "mark"]
 class Yielded:
     """What a stream gave, kept up to a byte limit: joined where it is text, else a list."""
 
-    __slots__ = ("_items", "_left", "_mixed", "count", "losses")
+    __slots__ = ("_items", "_keep", "_left", "_mixed", "losses", "skipped")
 
     def __init__(self, limit: int) -> None:
         self._left = limit
         self._mixed = False
         self._items: list[Any] = []
-        self.count = 0
+        self._keep = self._items.append
+        self.skipped = 0
+        """How many items were counted only."""
         self.losses: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        """How many items there were."""
+        return len(self._items) + self.skipped
 
     def add(self, item: Any) -> None:
         """Take note of one item; copied, as the application may change it afterwards."""
-        self.count += 1
         left = self._left
-        if type(item) is str and len(item) <= left:
-            self._left = left - len(item)
-            self._items.append(item)
+        if type(item) is str and (size := len(item)) <= left:
+            self._left = left - size
+            self._keep(item)
         elif left <= 0:
             self.losses.add("truncated")
+            self.skipped += 1
         elif type(item) is str:
             self.losses.add("truncated")
             self._left = 0
-            self._items.append(item[:left])
+            self._keep(item[:left])
         else:
             self._mixed = True
             text, losses = to_json(item, max(left, 64))
             self.losses.update(losses)
             self._left = left - len(text)
-            self._items.append(_Raw(text))
+            self._keep(_Raw(text))
+
+    def skip(self, _item: Any) -> None:
+        """Count one item without keeping it."""
+        self.skipped += 1
 
     def value(self) -> Any:
         """One text where all items were texts, else the list of them."""
@@ -102,17 +113,11 @@ class _Stream:
                 self._done = True
         return self._call
 
-    def item(self, item: Any) -> None:
-        """Take note of an item; counted only, where content is not captured."""
+    def noting(self) -> Callable[[Any], None]:
+        """What takes note of an item; counts only, where content is not captured."""
+        yielded = self._yielded
         call = self._call
-        if call is not None and not self._done:
-            if not call.recording.capture:
-                self._yielded.count += 1
-                return
-            try:
-                self._yielded.add(item)
-            except Exception as error:  # noqa: BLE001
-                guard.trip("capture", error)
+        return yielded.add if call is not None and call.recording.capture else yielded.skip
 
     def finish(self, *, returned: Any = None, error: BaseException | None = None) -> None:
         call, done = self._call, self._done
@@ -222,12 +227,13 @@ def _drive(stream: _Stream, inner: Generator[Any, Any, Any]) -> Generator[Any, A
     call = stream.begin()
     if call is None:
         return (yield from inner)
-    enter, leave, note = call.enter, call.leave, stream.item
+    note, attach, current, detach = stream.noting(), call.attach, call.current, call.detach
+    context = call.context
     sent: Any = None
     thrown: BaseException | None = None
     closing: GeneratorExit | None = None
     while True:
-        enter()
+        token = attach(context)
         try:
             if thrown is None:
                 item = inner.send(sent)
@@ -235,15 +241,19 @@ def _drive(stream: _Stream, inner: Generator[Any, Any, Any]) -> Generator[Any, A
                 error, thrown = thrown, None
                 item = inner.throw(error)
         except StopIteration as stop:
-            leave()
+            call.restore(token)
             stream.finish(returned=stop.value, error=closing)
             return stop.value
         except BaseException as error:
-            leave()
+            call.restore(token)
             stream.finish(error=error)
             raise
-        leave()
-        note(item)
+        try:
+            context = current()
+            detach(token)
+            note(item)
+        except Exception as error:  # noqa: BLE001
+            guard.trip("step", error)
         try:
             sent = yield item
         except BaseException as error:  # noqa: BLE001 - handed on to the inner generator
@@ -255,6 +265,7 @@ async def _drive_async(
     stream: _Stream, inner: AsyncGenerator[Any, Any]
 ) -> AsyncGenerator[Any, Any]:
     call = stream.begin()
+    note = stream.noting()
     sent: Any = None
     thrown: BaseException | None = None
     closing: GeneratorExit | None = None
@@ -279,7 +290,10 @@ async def _drive_async(
             raise
         if call is not None:
             call.leave()
-        stream.item(item)
+        try:
+            note(item)
+        except Exception as error:  # noqa: BLE001
+            guard.trip("step", error)
         try:
             sent = yield item
         except BaseException as error:  # noqa: BLE001 - handed on to the inner generator

@@ -14,12 +14,13 @@ from time import time_ns
 from typing import Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Tracer, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import (
+    INVALID_SPAN,
     Link,
     Span,
     SpanContext,
@@ -28,6 +29,7 @@ from opentelemetry.trace import (
     StatusCode,
     TraceFlags,
     get_current_span,
+    set_span_in_context,
 )
 
 from fidelity_otel import semconv as sc
@@ -35,10 +37,13 @@ from fidelity_otel.sdk import guard
 from fidelity_otel.sdk.describe import type_name
 from fidelity_otel.sdk.propagate import values_in
 
-__all__ = ["LIMIT", "LeanSpan", "LeanTracer"]
+__all__ = ["LIMIT", "SPAN_KEY", "LateReadable", "LeanSpan", "LeanTracer"]
 
 LIMIT: Final = 128
 """OpenTelemetry's default limit of attributes, events and links; `LeanTracer.of` insists on it."""
+
+SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
+"""Under which OpenTelemetry keeps the current span in a context."""
 
 _PLAIN: Final = frozenset({str, bool, int, float})
 
@@ -248,6 +253,29 @@ class LeanSpan(Span):
         )
 
 
+class LateReadable(ReadableSpan):
+    """The SDK's own object of an ended lean span, filled in when someone first looks into it.
+
+    Args:
+        span: has ended, and is not changed any more.
+    """
+
+    def __init__(self, span: LeanSpan) -> None:
+        self._late: LeanSpan | None = span
+
+    def __getattr__(self, name: str) -> Any:
+        """An attribute that is not there: fill in all."""
+        held = self.__dict__
+        span = held.get("_late")
+        if span is not None:
+            held.update(span.readable().__dict__)
+            held["_late"] = None
+        try:
+            return held[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
 def _link(context: SpanContext, attributes: Any) -> Link:
     return Link(context, BoundedAttributes(LIMIT, attributes))
 
@@ -318,16 +346,18 @@ class LeanTracer:
             parent: context of the parent; the current one where None.
             links: to other spans.
         """
-        context = get_current_span(parent).get_span_context()
+        base = get_current() if parent is None else parent
         held = dict(attributes)
         above: SpanContext | None = None
-        if not context.is_valid:
+        outer = base.get(SPAN_KEY)
+        if outer is None or not (context := get_current_span(base).get_span_context()).is_valid:
             trace_id = self._new_trace_id()
         elif context.trace_flags & 1:
             above, trace_id = context, context.trace_id
         else:
             return None
-        if values := values_in(parent):
+        # Beside the span, a context rarely holds anything.
+        if len(base) > (outer is not None) and (values := values_in(base)):
             held = {**held, **{k: v for k, v in values.items() if k not in held}}
         if self._release and (above is None or above.is_remote):
             held.setdefault(sc.FIDELITY_RELEASE, self._release)

@@ -12,12 +12,14 @@ from opentelemetry.trace import Link, Status
 from fidelity_otel import semconv as sc
 from fidelity_otel.sdk import guard
 from fidelity_otel.sdk.options import BothMask
-from fidelity_otel.sdk.redact import Redactor
+from fidelity_otel.sdk.redact import NAME_LENGTH, Redactor
 
 if TYPE_CHECKING:
     from fidelity_otel.sdk.lean import LeanSpan
 
 __all__ = ["SCOPE", "Privacy"]
+
+_NUMBERS: Final = frozenset({bool, int, float})
 
 SCOPE: Final = "fidelity_otel"
 """Name of the instrumentation scope of our own spans."""
@@ -73,10 +75,17 @@ class Privacy:
     def attributes(self, attributes: Mapping[str, Any], *, masked: bool = False) -> dict[str, Any]:
         """Those attributes that must be replaced, with what they are replaced by."""
         changed: dict[str, Any] = {}
+        redact = None if self._mask is not None and not masked else self._redact
         for key, value in attributes.items():
-            if isinstance(value, bool | int | float) or key == sc.FIDELITY_LOSSES:
+            kind = type(value)
+            if kind in _NUMBERS or key == sc.FIDELITY_LOSSES:
                 continue
-            cleaned = self.value(key, value, masked=masked)
+            if kind is str and redact is not None:  # by far the most frequent, so directly
+                if len(value) <= NAME_LENGTH and value in redact.clean:
+                    continue
+                cleaned = redact(value)
+            else:
+                cleaned = self.value(key, value, masked=masked)
             if cleaned is not value:
                 changed[key] = cleaned
         return changed
@@ -102,12 +111,13 @@ class Privacy:
                         at,
                         BoundedAttributes(None, {**held, **changed}),
                     )
-            span.link_list = [
-                Link(k.context, {**(k.attributes or {}), **changed})
-                if (changed := self.attributes(k.attributes or {}))
-                else k
-                for k in span.link_list
-            ]
+            if span.link_list:
+                span.link_list = [
+                    Link(k.context, {**(k.attributes or {}), **changed})
+                    if (changed := self.attributes(k.attributes or {}))
+                    else k
+                    for k in span.link_list
+                ]
             status = span.status
             if status is not None and status.description:
                 kept = self.text("status.description", status.description)

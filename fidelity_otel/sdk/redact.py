@@ -15,7 +15,7 @@ from typing import Final
 
 from fidelity_otel.errors import ConfigError
 
-__all__ = ["KINDS", "Redactor"]
+__all__ = ["KINDS", "NAME_LENGTH", "Redactor"]
 
 _CARD_MIN, _CARD_MAX = 13, 19
 _IBAN_MIN = 15
@@ -66,8 +66,13 @@ _NAMES: Final = (
     r"client[_-]?secret|private[_-]?key|refresh[_-]?token|session[_-]?token|authorization"
 )
 _NAME: Final = re.compile(_NAMES, re.IGNORECASE)
+_ENDS: Final = ("word", "wd", "phrase", "secret", "key", "token", "authorization")
+_BETWEEN: Final = '\\" \t\n\r\f\v'  # may stand between a name and its mark
+_BEFORE: Final = 32  # characters before a mark that are looked at
+_PER_MARK: Final = 64
 _SHORTEST: Final = 6  # no rule finds anything in less
-_NAME_LENGTH, _NAMES_KEPT = 64, 1024  # of models, tools, …: the same on every span
+NAME_LENGTH: Final = 64
+_NAMES_KEPT: Final = 1024  # of models, tools, …: the same on every span
 _RUN: Final = b"x" * 16
 _RUN_TABLE: Final = bytes(
     ord("x") if chr(c).isascii() and (chr(c).isalnum() or chr(c) in "_-./+=~") else ord(" ")
@@ -137,7 +142,7 @@ RULES: Final = (
         ),
         _has_digit,
     ),
-    Rule("secrets", "://", re.compile(r"(?P<keep>://[^\s/:@\"']+:)[^\s/@\"'\\]+(?=@)")),
+    Rule("secrets", "@", re.compile(r"(?P<keep>://[^\s/:@\"']+:)[^\s/@\"'\\]+(?=@)")),
     Rule(
         "email",
         "@",
@@ -168,10 +173,11 @@ KINDS: Final = tuple(dict.fromkeys(rule.kind for rule in RULES))
 class Redactor:
     """Replaces what the chosen kinds of rule find: `[secrets]`, `[email]` and so on."""
 
-    __slots__ = ("_clean", "_gates")
+    __slots__ = ("_gates", "clean")
 
     def __init__(self, kinds: Iterable[str]) -> None:
-        self._clean: set[str] = set()
+        self.clean: set[str] = set()
+        """Short texts in which nothing was found."""
         wanted = tuple(kinds)
         if unknown := set(wanted) - set(KINDS):
             raise ConfigError(
@@ -180,7 +186,7 @@ class Redactor:
         chosen = [rule for rule in RULES if rule.kind in wanted]
         names = dict.fromkeys(rule.gate for rule in chosen)
         self._gates = tuple(
-            (_gate(name), tuple(rule for rule in chosen if rule.gate == name)) for name in names
+            (*_gate(name), tuple(rule for rule in chosen if rule.gate == name)) for name in names
         )
 
     def __bool__(self) -> bool:
@@ -188,28 +194,25 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """The text, with every finding replaced; the same object where there was none."""
-        if len(text) < _SHORTEST or text in self._clean:
+        length = len(text)
+        if length < _SHORTEST or (length <= NAME_LENGTH and text in self.clean):
             return text
         found = text
-        for is_open, rules in self._gates:
-            if is_open(found):
+        for needle, is_open, rules in self._gates:
+            if needle in found and (is_open is None or is_open(found)):
                 for rule in rules:
                     found = _apply(rule, found)
-        if found is text and len(text) <= _NAME_LENGTH:
-            if len(self._clean) >= _NAMES_KEPT:
-                self._clean.clear()
-            self._clean.add(text)
+        if found is text and length <= NAME_LENGTH:
+            if len(self.clean) >= _NAMES_KEPT:
+                self.clean.clear()
+            self.clean.add(text)
         return found
 
 
-def _gate(name: str) -> Callable[[str], bool]:
-    if name == "run":
-        return _has_run
-    if name == "key":
-        return _has_key
-    if name == "name":
-        return _has_name
-    return lambda text: name in text
+def _gate(name: str) -> tuple[str, Callable[[str], bool] | None]:
+    """A text that must occur, and what else must hold."""
+    further = {"run": _has_run, "key": _has_key, "name": _has_name}.get(name)
+    return (name, None) if further is None else ("", further)
 
 
 def _has_key(text: str) -> bool:
@@ -223,10 +226,26 @@ def _has_run(text: str) -> bool:
 
 
 def _has_name(text: str) -> bool:
-    if ":" not in text and "=" not in text:
-        return False
+    """Whether a name such as "password" may stand before a ":" or "="."""
+    room = len(text) // _PER_MARK
+    for mark in ":=":
+        at = text.find(mark)
+        while at >= 0:
+            room -= 1
+            if room < 0:  # many marks: to look for the names themselves is faster
+                return _names_a_secret(text)
+            before = text[at - _BEFORE if at > _BEFORE else 0 : at].rstrip(_BETWEEN)
+            unclear = before[-1].isspace() if before else at > _BEFORE
+            if unclear or before.lower().endswith(_ENDS):
+                return _NAME.search(text) is not None
+            at = text.find(mark, at + 1)
+    return False
+
+
+def _names_a_secret(text: str) -> bool:
     low = text.lower()
-    if "key" in low or "pass" in low or "token" in low or "secret" in low or "authorization" in low:
+    secret = "pass" in low or "token" in low or "secret" in low
+    if secret or "key" in low or ("z" in low and "authorization" in low):
         return _NAME.search(text) is not None
     return False
 

@@ -8,11 +8,11 @@ cannot delay, raise into or answer the call, and the tools it uses are not run u
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import copy
 import functools
 import inspect
+import os
 import random
 import threading
 import time
@@ -25,6 +25,7 @@ from fidelity_otel import semconv as sc
 from fidelity_otel.sdk import guard
 from fidelity_otel.sdk.follow import Yielded, mark
 from fidelity_otel.sdk.observe import is_observed, observe, workflow_of
+from fidelity_otel.sdk.shadow_crew import Crew
 from fidelity_otel.sdk.shadow_gate import KEY, Running, ShadowBlocked, running
 from fidelity_otel.sdk.spec import Arguments, Spec, plain_name
 from fidelity_otel.sdk.state import STATE
@@ -33,7 +34,8 @@ __all__ = ["ShadowBlocked", "Shadows", "shadow"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MINUTE: Final = 60.0
-_RUNNING: Final[set[threading.Thread]] = set()
+_RUNNING: Final[set[Pair]] = set()
+_ended = threading.Condition()
 
 
 def wait(timeout: float) -> bool:
@@ -45,11 +47,19 @@ def wait(timeout: float) -> bool:
     Returns:
         Whether all of them finished.
     """
-    until = time.monotonic() + timeout
-    for thread in list(_RUNNING):
-        with contextlib.suppress(RuntimeError):  # it has not started yet
-            thread.join(max(until - time.monotonic(), 0.0))
-    return not any(thread.is_alive() for thread in list(_RUNNING))
+    with _ended:
+        return _ended.wait_for(lambda: not _RUNNING, timeout)
+
+
+def _forget() -> None:
+    """In a forked child, where the parent's candidates do not run."""
+    global _ended  # noqa: PLW0603 - its lock may have been held
+    _ended = threading.Condition()
+    _RUNNING.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class Shadows:
@@ -76,7 +86,7 @@ class Shadows:
         self.name = name
         self._sample = sample
         self._timeout = timeout
-        self._slots = threading.BoundedSemaphore(max(concurrency, 1))
+        self._crew = Crew(concurrency, timeout, _too_late)
         self._per_minute = per_minute
         self._running = running
         self._rng = rng
@@ -111,22 +121,10 @@ class Shadows:
 
     def launch(self, pair: Pair, workflow: str) -> None:
         """Start the candidate, if one of its threads is free; returns at once."""
-        if not self._slots.acquire(blocking=False):
-            guard.counts["shadow_busy"] += 1
-            return
         context = contextvars.copy_context()
-        thread = threading.Thread(
-            target=context.run,
-            args=(self._run, pair, workflow),
-            name="fidelity-shadow",
-            daemon=True,
-        )
-        _RUNNING.add(thread)
-        try:
-            thread.start()
-        except RuntimeError:  # no more threads
-            _RUNNING.discard(thread)
-            self._slots.release()
+        _RUNNING.add(pair)
+        if not self._crew.start(lambda: context.run(self._run, pair, workflow)):
+            _RUNNING.discard(pair)
             guard.counts["shadow_busy"] += 1
 
     def _run(self, pair: Pair, workflow: str) -> None:
@@ -136,8 +134,9 @@ class Shadows:
             guard.counts["shadow_failed"] += 1
             guard.log.debug("shadow: %r", error)
         finally:
-            self._slots.release()
-            _RUNNING.discard(threading.current_thread())
+            with _ended:
+                _RUNNING.discard(pair)
+                _ended.notify_all()
 
     def _record(self, pair: Pair, workflow: str) -> None:
         recorder = STATE.recorder
@@ -157,9 +156,7 @@ class Shadows:
             arguments=self._arguments,
         )
         call = recorder.open(spec, pair.args, pair.kwargs, parent=Context({KEY: self._running}))
-        late = threading.Timer(self._timeout, _too_late, (call,))
-        late.daemon = True
-        late.start()
+        watched = self._crew.watch(call)
         call.enter()
         try:
             result = self._call(pair)
@@ -168,7 +165,7 @@ class Shadows:
         else:
             call.returned(result)
         finally:
-            late.cancel()
+            watched.done()
 
     def _call(self, pair: Pair) -> Any:
         result = self.candidate(*pair.args, **pair.kwargs)

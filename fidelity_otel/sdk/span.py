@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -107,8 +108,9 @@ class ActiveSpan:
 
     def set(self, key: str, value: Any) -> Self:
         """Set an attribute: a number, flag, short text or list of texts; else its JSON."""
-        if (recording := self._recording) is not None:
-            recording.put(key, value)
+        call = self._call
+        if call is not None:
+            call.recording.put(key, value)
         return self
 
     def error(self, error: BaseException | str) -> Self:
@@ -124,6 +126,17 @@ class ActiveSpan:
     @property
     def _recording(self) -> Any:
         return None if self._call is None else self._call.recording
+
+
+def _spec(
+    name: str, operation: str, capture: bool | None, attributes: dict[str, Any] | None = None
+) -> Spec:
+    return Spec.of(
+        name, operation, attributes=attributes, capture_input=capture, capture_output=capture
+    )
+
+
+_plain_spec: Final = functools.lru_cache(maxsize=256)(_spec)
 
 
 def _write_tool(recording: Any, arguments: Any, result: Any, error: Any) -> None:
@@ -160,11 +173,12 @@ def span(
         capture: whether to record input and output; as `init` says by default.
         **attributes: fixed attributes; `model` and `provider` stand for their GenAI names.
     """
-    fixed = {_SHORT.get(key, key): value for key, value in attributes.items()}
     try:
-        spec = Spec.of(
-            str(name), operation, attributes=fixed, capture_input=capture, capture_output=capture
-        )
+        if attributes:
+            fixed = {_SHORT.get(key, key): value for key, value in attributes.items()}
+            spec = _spec(str(name), operation, capture, fixed)
+        else:
+            spec = _plain_spec(str(name), operation, capture)
     except Exception as error:  # noqa: BLE001
         guard.trip("span", error)
         spec = Spec(name=str(operation) or "span")

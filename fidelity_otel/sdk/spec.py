@@ -53,6 +53,8 @@ class Arguments:
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by name; `self` and `cls` left out, defaults not filled in."""
         names = self._names
+        if len(args) == len(names) == 1 and not kwargs and not self._skip:
+            return {names[0]: args[0]}
         named = dict(zip(names, args, strict=False))
         if len(args) > len(names):
             named[self._rest] = args[len(names) :]
@@ -83,6 +85,8 @@ class Spec:
     """Whether input or output may be captured."""
     forced: bool = False
     """Whether they are, although the default is not to."""
+    plain: bool = True
+    """Whether they are written as they are, in no terms of the operation."""
 
     @classmethod
     def of(
@@ -128,6 +132,7 @@ class Spec:
             capture_output=capture_output,
             captures=capture_input is not False or capture_output is not False,
             forced=bool(capture_input or capture_output),
+            plain=operation not in {"retrieval", "chat"},
             arguments=arguments,
         )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
 from fidelity_otel.errors import ConfigError
@@ -18,10 +20,11 @@ from fidelity_otel.sdk import guard
 from fidelity_otel.sdk.export_batch import BatchProcessor, ExporterSender
 from fidelity_otel.sdk.export_choice import sender_of, traces_url
 from fidelity_otel.sdk.export_http import HttpSender, Target, target_of
+from fidelity_otel.sdk.export_pace import Pace
 from fidelity_otel.sdk.lean import LeanSpan, LeanTracer
 from fidelity_otel.sdk.options import Options
 from fidelity_otel.sdk.private import Privacy
-from fidelity_otel.testing import Loopback, Reply
+from fidelity_otel.testing import Loopback, Reply, StepClock
 
 
 @pytest.fixture
@@ -61,7 +64,9 @@ def sender(server: Loopback, **more: Any) -> HttpSender:
 def names(server: Loopback) -> list[str]:
     found = []
     for _, headers, body in server.requests:
-        raw = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+        raw = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(
+            headers.get("content-encoding", ""), bytes
+        )(body)
         for resource in ExportTraceServiceRequest.FromString(raw).resource_spans:
             found += [s.name for scope in resource.scope_spans for s in scope.spans]
     return found
@@ -131,6 +136,67 @@ def test_gzip(server: Loopback) -> None:
     assert server.requests[0][1]["content-encoding"] == "gzip"
 
 
+def exported(span: Any, mask: Any) -> list[dict[str, Any]]:
+    """The attributes that a custom exporter gets."""
+    memory = InMemorySpanExporter()
+    assert ExporterSender(memory, Privacy(mask, ("secrets",))).send([span])
+    return [dict(found.attributes or {}) for found in memory.get_finished_spans()]
+
+
+def test_the_mask_sees_what_a_custom_exporter_gets() -> None:
+    (span,) = spans(1, text="hidden sk-abcdefghij0123456789")
+    (found,) = exported(span, lambda _key, text: text.replace("hidden", "***"))
+    assert found == {"text": "*** [secrets]", "fidelity.losses": ("masked:text",)}
+
+
+def test_the_mask_sees_each_text_once_however_often_it_is_sent(server: Loopback) -> None:
+    seen: list[str] = []
+
+    def mask(key: str, text: str) -> str:
+        seen.append(key)
+        return text + "!"
+
+    MADE.append(HttpSender(Target(server.url + "/v1/traces"), Privacy(mask, ())))
+    server.answer(
+        Reply(b"", status=413), Reply(b"", status=503, headers={"retry-after": "0"}), Reply(b"")
+    )
+    assert MADE[-1].send(spans(2, text="a"))
+    assert seen == ["text", "text"]
+    assert len(server.requests) == 4
+    assert all(b"a!!" not in body for _, _, body in server.requests)
+
+
+def test_a_request_of_many_pieces_is_one_message(server: Loopback) -> None:
+    for compression in ("none", "gzip", "deflate"):
+        assert sender(server, compression=compression).send(spans(90, text="é" * 3000))
+        assert names(server) == [f"s{i}" for i in range(90)], compression
+        server.requests.clear()
+
+
+def test_the_sending_thread_pauses_after_a_stretch_of_work() -> None:
+    clock, pauses, pressed = StepClock(0), list[float](), False
+    pace = Pace(lambda: pressed, lambda: clock() / 1e9, pauses.append)
+    for _ in range(10):
+        clock.advance(0.00005)
+        pace()
+    assert len(pauses) == 2, "after four times 50 µs each"
+    pressed = True
+    clock.advance(1)
+    pace()
+    assert len(pauses) == 2, "not where spans would be dropped"
+
+
+@pytest.mark.parametrize(("count", "pressed"), [(1, False), (2, True), (9, True)])
+def test_no_pauses_with_an_eighth_of_the_queue_full(count: int, pressed: bool) -> None:
+    queue = batch(Slow(), OTEL_BSP_MAX_QUEUE_SIZE="10")
+    queue._thread = threading.current_thread()  # none that takes away
+    for span in spans(count):
+        queue.put(span)
+    assert queue._pressed() is pressed
+    queue._queue.clear()
+    queue.stop(0.1)
+
+
 class Slow:
     """A sender that sends when it is let."""
 
@@ -139,7 +205,7 @@ class Slow:
         self.sent: list[Any] = []
         self.closed = False
 
-    def send(self, batch: list[Any]) -> bool:
+    def send(self, batch: list[Any], rest: Any = bool) -> bool:
         self.go.wait(20)
         self.sent += batch
         return not self.closed
@@ -226,7 +292,7 @@ def test_no_thread_before_the_first_span() -> None:
 
 def test_a_sender_that_raises_does_not_end_the_thread() -> None:
     class Broken(Slow):
-        def send(self, batch: list[Any]) -> bool:
+        def send(self, batch: list[Any], rest: Any = bool) -> bool:
             if not self.sent:
                 self.sent.append(None)
                 raise RuntimeError("broken")

@@ -31,7 +31,7 @@ from opentelemetry.trace import (
 
 import fidelity_otel as fidelity
 from fidelity_otel.sdk.export_encode import encode_request
-from fidelity_otel.sdk.lean import LeanSpan, LeanTracer
+from fidelity_otel.sdk.lean import LateReadable, LeanSpan, LeanTracer
 from fidelity_otel.sdk.state import STATE
 from fidelity_otel.testing import counting_ids, record
 
@@ -150,6 +150,7 @@ def test_every_field_is_the_same(  # noqa: PLR0917
     direct = ExportTraceServiceRequest.FromString(encode_request(out))
     assert same(direct, wanted)
     assert same(encode_spans([out[0].readable()]), wanted)
+    assert same(encode_spans([LateReadable(out[0])]), wanted)
     assert same(ExportTraceServiceRequest.FromString(encode_request([theirs])), wanted)
     readable = out[0].readable()
     for field in ("name", "kind", "parent", "start_time", "end_time", "context", "resource"):
@@ -216,6 +217,24 @@ def test_an_ended_span_takes_nothing_more() -> None:
     assert (out[0].held, out[0].event_list, out[0].status, out[0].name) == ({}, None, None, "n")
 
 
+def test_the_sdks_own_object_is_made_when_someone_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    out: list[LeanSpan] = []
+    span = lean(provider()[0], out).start("n", SpanKind.CLIENT, {"a": "b"}, None, ())
+    assert span is not None
+    span.end()
+    made: list[LeanSpan] = []
+    readable = LeanSpan.readable
+    monkeypatch.setattr(LeanSpan, "readable", lambda s: made.append(s) or readable(s))
+    late = LateReadable(span)
+    copied = copy.copy(late)
+    assert made == []
+    assert late.to_json() == readable(span).to_json()
+    assert late.attributes == {"a": "b"}
+    assert made == [span]
+    assert copied.name == "n"
+    assert not hasattr(late, "nothing_like_this")
+
+
 @pytest.mark.parametrize(
     "made",
     [
@@ -256,6 +275,23 @@ def test_ours_are_stock_again_once_someone_else_listens() -> None:
         assert seen.name == "after"
         assert "sk-abc" not in str(seen.attributes), "clean before others see it"
         assert recorded.tree() == "before\n  after"
+
+
+def test_set_writes_what_the_sdks_own_span_would_hold() -> None:
+    """The same attributes in the same order, whatever way they were set."""
+    seen: list[list[tuple[str, Any]]] = []
+    for way in (True, False):
+        with record(lean=way) as recorded, fidelity.span("a") as span:
+            span.set("twice", 1).set("b", "text").set("", 1).set("twice", 2.5).set("list", ["x"])
+            for number in range(140):
+                span.set(f"k{number}", number)
+            span.set("twice", True)
+            trace.get_current_span().end()
+            span.set("late", 1)
+            seen.append(list(recorded.one("a").attributes.items()))
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 128
+    assert seen[0][-1] == ("twice", True)
 
 
 def test_children_of_unsampled_parents_are_not_recorded() -> None:

@@ -437,6 +437,27 @@ def test_off_is_a_pass_through() -> None:
     assert fidelity.shutdown() is True
 
 
+def test_off_any_way_of_calling_is_the_same() -> None:
+    @fidelity.observe
+    def shape(*args: int, **kwargs: int) -> tuple[tuple[int, ...], dict[str, int]]:
+        return args, kwargs
+
+    @fidelity.observe
+    def one(a: int) -> int:
+        return a
+
+    assert STATE.recorder is None
+    assert shape() == ((), {})
+    assert shape(1) == ((1,), {})
+    assert shape(1, 2) == ((1, 2), {})
+    assert shape(a=1) == ((), {"a": 1})
+    assert shape(1, 2, a=3) == ((1, 2), {"a": 3})
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'a'"):
+        one()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="takes 1 positional argument but 2 were given"):
+        one(1, 2)  # type: ignore[call-arg]
+
+
 def test_capture_can_be_switched_off_and_on_per_function(recorded: Recorded) -> None:
     @fidelity.observe("in", capture_output=False)
     def only_in(a: int) -> int:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import fidelity_otel as fidelity
 from fidelity_otel.errors import ConfigError
+from fidelity_otel.sdk import redact
 from fidelity_otel.sdk.redact import KINDS, Redactor
 from fidelity_otel.testing import record
 
@@ -233,3 +234,26 @@ def test_on_a_joined_provider_everything_is_clean_before_other_exporters_see_it(
     assert found["their span"].attributes == {"llm.input": "I am [email]"}
     assert found["their span"].events[0].attributes == {"from": "[email]"}
     assert "@example.com" not in str(found["ours"].attributes)
+
+
+WORDS = st.sampled_from(
+    [
+        *("password", "Passwd", "PASSPHRASE", "secret", "api_key", "API-Key", "access_token"),
+        *("auth-token", "session_token", "authorization", "key", "token", "word", "hunter22"),
+        *("sk-abcdefghij0123456789", "AKIAIOSFODNN7EXAMPLE", "Bearer abcdef0123456789abcdef"),
+        *("://", "@", "user:", "host", '"', '\\"', "\\\\", ":", "=", " ", " " * 40, "\n\t", ","),
+        *("-----BEGIN PRIVATE KEY-----", "ordinary text without any of it, and long enough "),
+    ]
+)
+
+
+@given(st.lists(WORDS, max_size=24).map("".join), st.sampled_from([1, 64, 10**9]))
+def test_gates_spare_time_and_change_nothing(text: str, per_mark: int) -> None:
+    """Whatever way is taken to see that a rule need not be tried."""
+    wanted = text
+    for rule in redact.RULES:
+        if rule.kind == "secrets":
+            wanted = redact._apply(rule, wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redact, "_PER_MARK", per_mark)
+        assert Redactor(("secrets",))(text) == wanted

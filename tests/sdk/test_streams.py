@@ -434,6 +434,14 @@ def test_yield_from_an_observed_generator(recorded: Recorded) -> None:
     assert recorded.one("count").parent_id == recorded.one("outer").id
 
 
+def test_items_that_are_not_captured_are_counted() -> None:
+    with record(capture=False) as recorded:
+        assert list(count(3)) == ["0", "1", "2"]
+        span = recorded.one("count")
+    assert span["fidelity.stream.chunks"] == 3
+    assert span.get("fidelity.output") is None
+
+
 def test_a_long_stream_is_bounded() -> None:
     with record(max_value_bytes=200) as recorded:
 
