@@ -63,8 +63,10 @@ class Tally:
         hour, workflow, units = self.cells[:, 0], self.cells[:, 1], self.cells[:, -1]
         if not len(hour):
             return {}
-        first, width = int(hour.min()), int(np.ptp(hour)) + 1
-        place = workflow * width + (hour - first)
+        # Only hours that occur: one wrong clock would make the span between first and last huge.
+        hours, column = np.unique(hour, return_inverse=True)
+        width = len(hours)
+        place = workflow * width + column
         size = (int(workflow.max()) + 1) * width
         traces: Floats = _sums(place, units, size).reshape(-1, width)
         quiet = np.where(self.cells[:, 4] & _LOUD, 0, units)
@@ -72,8 +74,7 @@ class Tally:
         made: dict[str, tuple[Matrix, Floats, Floats]] = {}
         for code in np.unique(workflow).tolist():
             at = np.flatnonzero(traces[code])
-            hours: Matrix = (first + at).astype(np.int64)
-            made[self.names[code]] = (hours, traces[code, at], good[code, at])
+            made[self.names[code]] = (hours[at], traces[code, at], good[code, at])
         return made
 
     def rows(self, edges: Sequence[int]) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,19 @@ def test_traces_that_are_wanted_are_not_counted_away() -> None:
     census = read_census(FakeStore(rows), keep={"t3"}, most=4)
     assert list(census.looked.trace_id) == ["t3"]
     assert len(census.tally) == 9
+
+
+def test_wrong_clocks_cost_no_memory() -> None:
+    """From 1970 to 2262 in one frame: hours in between are not made up."""
+    rows = [Row(f"t{k}", f"w{k % 40}", start_ns=1 if k % 2 else (1 << 63) - 1) for k in range(200)]
+    census = read_census(FakeStore(rows), most=50)
+    tracemalloc.start()
+    hours = census.hourly()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [len(starts) for _, starts, _, _ in hours] == [2] + [1] * 40
+    assert peak < 10_000_000
+    assert summary(FakeStore(rows), now_ns=NOW_NS).activity.traces == 200
 
 
 def test_no_traces_are_no_traces() -> None:
