@@ -292,6 +292,13 @@ def trusted() -> list[Panel]:
             wide=12,
         ),
         course(
+            "Wrong answers, and what the risk said",
+            "Among answers reviewed since the risk was fitted; far apart, it has drifted.",
+            "percentunit",
+            ("max by (kind) (fidelity_risk_wrong_ratio)", "{{kind}}"),
+            wide=12,
+        ),
+        course(
             "Shadow candidate minus incumbent",
             "On the same requests, judged blind; above 0 the candidate is better.",
             "percentunit",

@@ -124,6 +124,10 @@ class Chores:
 
     async def _fit(self) -> None:
         fitted = await asyncio.to_thread(fit_from_reviews, self._store, now_ns=self._clock())
+        if fitted.drift is not None:
+            for kind in ("observed", "predicted"):
+                share = getattr(fitted.drift, kind)
+                self._metrics.set("fidelity_risk_wrong_ratio", share, kind=kind)
         if fitted.drifted and fitted.drift is not None:
             _log.warning(
                 "the risk model has drifted: %.0f%% of %d fresh reviews are wrong, it said %.0f%%",

@@ -177,6 +177,14 @@ HEALTH: tuple[Metric, ...] = (
     gauge("decide", "fidelity_store_bytes", "Compressed bodies in the store.", unit="bytes"),
     gauge(
         "decide",
+        "fidelity_risk_wrong_ratio",
+        "Wrong answers among those reviewed since the risk was fitted: as the reviewers said "
+        "(observed), as the risk had said (predicted). Far apart, it has drifted.",
+        "kind",
+        unit="ratio",
+    ),
+    gauge(
+        "decide",
         "fidelity_build_info",
         "1, with the version and the scanner of OTLP's bytes (native or python) as labels.",
         "version",

@@ -140,6 +140,8 @@ def busy(metrics: Metrics, tally: Tally, turn: int) -> None:
         metrics.inc("fidelity_received_bytes", 5000, protocol=protocol)
         metrics.inc("fidelity_received_requests", protocol=protocol, status="ok")
     metrics.inc("fidelity_store_errors", operation="write")
+    metrics.set("fidelity_risk_wrong_ratio", 0.2, kind="observed")
+    metrics.set("fidelity_risk_wrong_ratio", 0.3, kind="predicted")
     metrics.set("fidelity_forward_lag_bytes", 100.0 + turn, destination="http://tempo:4318")
     metrics.observe("fidelity_journal_fsync_seconds", 0.003)
     metrics.observe("fidelity_review_duration_seconds", 42.0)

@@ -227,6 +227,7 @@ def test_a_working_service_exposes_every_metric_of_the_table(tmp_path: Path) -> 
         "fidelity_recovery_ratio",
         "fidelity_wrong_share_ratio",
         "fidelity_forward_lag_bytes",  # nothing is sent on
+        "fidelity_risk_wrong_ratio",  # fitted once a day, and told from twenty reviews on
         "fidelity_survival_ratio",  # nothing was looked at again
         "fidelity_shadow_difference_ratio",  # no candidate ran
         "fidelity_store_bytes",  # measured when the store is pruned, minutes later
