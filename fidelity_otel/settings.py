@@ -93,6 +93,14 @@ TABLE: tuple[Setting, ...] = (
         "Bytes admitted and not yet durable.",
         minimum=1024,
     ),
+    _row(
+        "receive.wait_seconds",
+        "float",
+        2.0,
+        "How long a request waits for room in a full journal before its sender has to come again; "
+        "shorter than senders' time-outs.",
+        minimum=0,
+    ),
     _row("receive.token", "secret", "", "Bearer token that OTLP senders must show; none if empty."),
     _row("tls.cert", "path", "", "Certificate (PEM) of the OTLP ports; plain text where empty."),
     _row("tls.key", "path", "", "Its private key (PEM)."),
