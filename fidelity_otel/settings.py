@@ -101,6 +101,12 @@ TABLE: tuple[Setting, ...] = (
         "shorter than senders' time-outs.",
         minimum=0,
     ),
+    _row(
+        "receive.native",
+        "bool",
+        True,
+        "Read OTLP's bytes with the native scanner, where it was built; off = pure Python.",
+    ),
     _row("receive.token", "secret", "", "Bearer token that OTLP senders must show; none if empty."),
     _row("tls.cert", "path", "", "Certificate (PEM) of the OTLP ports; plain text where empty."),
     _row("tls.key", "path", "", "Its private key (PEM)."),

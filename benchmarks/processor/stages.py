@@ -65,7 +65,7 @@ def _detectors(rounds: Rounds, traces: list[Any], now: int) -> None:
     for find, more in [(f, ()) for f in detection.FIRST] + [(f, ((),)) for f in detection.SECOND]:
         label = f"detect: {find.__module__.rsplit('.', 1)[-1]}.{find.__name__}"
         rounds.time(label, lambda find=find, more=more: each(find, *more))  # type: ignore[misc]
-    rounds.time("detect: all", lambda: [detection.detect(t, now_ns=now) for t in traces])
+    rounds.time("detect: all", lambda: detection.detect_all(traces, now_ns=now))
 
 
 def _journal(rounds: Rounds, parts: list[wire.Part], folder: Path) -> None:
@@ -126,7 +126,7 @@ def stages(count: int) -> dict[str, float]:
             "sample: candidate", lambda: [sampler.candidate(t, (), 0.2, now) for t in traces]
         )
         pipeline = Pipeline(
-            detect=lambda trace, at: detection.detect(trace, now_ns=at),
+            detect=lambda traces, at: detection.detect_all(traces, now_ns=at),
             risk=detection.risk,
             candidate=lambda t, f, r, at, state: sampler.candidate(t, f, r, at, trace_state=state),
             tally=Tally(),
@@ -134,7 +134,7 @@ def stages(count: int) -> dict[str, float]:
         inputs = [Input(p.trace_id.hex(), [p.otlp], "root") for p in batch.parts]
         decided = rounds.time(
             "pipeline: decide (join … record)",
-            lambda: [pipeline.decide(each, now_ns=now) for each in inputs],
+            lambda: pipeline.decide(inputs, now_ns=now),
         )
         records = [each.record for each in decided if each.record is not None]
         store = open_store(Path(name) / "data")

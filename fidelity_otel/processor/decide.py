@@ -76,9 +76,7 @@ class Decider:
     def _run(self, batch: Sequence[Input]) -> None:
         known = self.store.revisions([given.trace_id for given in batch])
         with self._tracer.start_as_current_span("detect", record_exception=False):
-            made = self.pipeline.decide_all(
-                batch, now_ns=self._clock(), known=known, body=self._body
-            )
+            made = self.pipeline.decide(batch, now_ns=self._clock(), known=known, body=self._body)
         decided = list(zip(batch, made, strict=True))
         for given, each in decided:
             if each.end == "probe":

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from fidelity_otel.errors import ConfigError
+from fidelity_otel.model import Finding, Trace
 from fidelity_otel.processor.config import Config, load
 from fidelity_otel.processor.contract import Contracts, load_contracts
-from fidelity_otel.processor.detect import DetectSettings, History, RiskModel, detect, risk
+from fidelity_otel.processor.detect import DetectSettings, History, RiskModel, detect_all, risk
 from fidelity_otel.processor.pipeline import Pipeline
 from fidelity_otel.processor.risk_model import kept_model
 from fidelity_otel.processor.sample import Sampler
@@ -84,11 +85,19 @@ def make_pipeline(live: InUse, tally: Tally, history: History | None = None) -> 
     What shapes tools' results have is learned as traces come, anew in each process.
     """
     learned = History() if history is None else history
+
+    def find(traces: Sequence[Trace], _now: int) -> list[tuple[Finding, ...] | Exception]:
+        found = detect_all(traces, live.detection, history=learned)
+        for at, (trace, each) in enumerate(zip(traces, found, strict=True)):
+            if not isinstance(each, Exception):
+                try:
+                    found[at] = (*each, *live.contracts.findings(trace))
+                except Exception as error:  # noqa: BLE001 - the pipeline says so, and goes on
+                    found[at] = error
+        return found
+
     return Pipeline(
-        detect=lambda trace, _now: (
-            *detect(trace, live.detection, history=learned),
-            *live.contracts.findings(trace),
-        ),
+        detect=find,
         risk=lambda trace, findings: risk(trace, findings, live.risk_model),
         candidate=lambda trace, findings, p, now, state: live.sampler.candidate(
             trace, findings, p, now, trace_state=state

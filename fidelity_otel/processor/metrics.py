@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from fidelity_otel.model import TraceRecord
+from fidelity_otel.processor import wire_scan
 from fidelity_otel.processor.metrics_estimates import ESTIMATED, Sample, samples_of
 from fidelity_otel.processor.metrics_table import METRICS, OTHER, UNNAMED, Metric, metric_named
 from fidelity_otel.report.summary import Summary
@@ -25,6 +26,7 @@ __all__ = ["Labels", "Metrics", "TallySource"]
 
 _NS = 1e9
 _LONGEST = 120
+_MOST_CHILDREN = 2_000
 _BOUNDED = frozenset({"workflow", "mode", "name", "label", "arm", "operation", "reason"})
 _NOT_LIVE = frozenset({"fidelity_outcome_ratio"})
 
@@ -84,6 +86,7 @@ class Metrics:
         self._tally: TallySource | None = None
         self._lock = threading.Lock()
         self._shown: set[str] = set()
+        self._children: dict[tuple[Any, ...], Any] = {}
         self._totals: dict[str, dict[tuple[str, ...], float]] = {}
         for metric in METRICS:
             if metric.tally or metric.stored or metric.name in ESTIMATED:
@@ -93,7 +96,7 @@ class Metrics:
                 self._live[metric.name].labels(*values)
         self.registry.register(_Late(self))
         if version:
-            self.set("fidelity_build_info", 1, version=version)
+            self.set("fidelity_build_info", 1, version=version, scanner=wire_scan.in_use())
 
     def inc(
         self,
@@ -205,6 +208,17 @@ class Metrics:
         return encode(self.registry), content_type
 
     def _child(self, name: str, kind: type[Any], labels: Mapping[str, str]) -> Any:
+        key = (name, kind, *labels.items())
+        known = self._children.get(key)
+        if known is None:
+            known = self._make_child(name, kind, labels)
+            # Which label values stay their own is settled when they first come, and never changes.
+            short = all(len(value) <= _LONGEST for value in labels.values())
+            if short and len(self._children) < _MOST_CHILDREN:
+                self._children[key] = known
+        return known
+
+    def _make_child(self, name: str, kind: type[Any], labels: Mapping[str, str]) -> Any:
         metric = metric_named(name)
         found = self._live.get(metric.name)
         if found is None or not isinstance(found, kind):

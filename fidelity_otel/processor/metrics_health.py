@@ -175,5 +175,11 @@ HEALTH: tuple[Metric, ...] = (
         starts=(("write",), ("read",)),
     ),
     gauge("decide", "fidelity_store_bytes", "Compressed bodies in the store.", unit="bytes"),
-    gauge("decide", "fidelity_build_info", "1, with the version as a label.", "version"),
+    gauge(
+        "decide",
+        "fidelity_build_info",
+        "1, with the version and the scanner of OTLP's bytes (native or python) as labels.",
+        "version",
+        "scanner",
+    ),
 )

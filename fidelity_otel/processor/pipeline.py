@@ -8,7 +8,8 @@ a crash is harmless.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from fidelity_otel import semconv
@@ -18,13 +19,15 @@ from fidelity_otel.processor import wire
 from fidelity_otel.processor.assemble import INCOMPLETE
 from fidelity_otel.processor.outcomes import is_carrier, outcomes_of
 from fidelity_otel.processor.rawspan import RawSpan
-from fidelity_otel.processor.read import read_trace
+from fidelity_otel.processor.read import Given, read_traces
 from fidelity_otel.processor.tally import Tally
 
 __all__ = ["Body", "Decided", "Decides", "Input", "Pipeline"]
 
 _log = logging.getLogger(__name__)
 _FEW: Final = 4  # parts that are not worth merging by resource
+_MOST: Final = 32  # traces that are worked on together
+_MOST_BYTES: Final = 1 << 20
 _HEAD: Final = 2_000  # characters of request and answer that listings show
 
 
@@ -38,6 +41,16 @@ class Input(NamedTuple):
     bodies: Sequence[bytes]
     reason: str
     unique: bool = False
+
+
+class _Opened(NamedTuple):
+    """A trace whose spans were read: what the rest of the pipeline makes a record of."""
+
+    spans: list[RawSpan]
+    otlp: bytes
+    outcomes: tuple[Outcome, ...]
+    reason: str
+    revision: int
 
 
 class Decided(NamedTuple):
@@ -60,7 +73,7 @@ Body = Callable[[str], bytes]
 class Decides(Protocol):
     """Decides batches: a pipeline, or processes that have one each."""
 
-    def decide_all(
+    def decide(
         self, batch: Sequence[Input], *, now_ns: int, known: Mapping[str, int], body: Body
     ) -> list[Decided]:
         """Decide traces, in their order; `known` has the revisions of those that are stored."""
@@ -71,7 +84,8 @@ class Pipeline:
     """Decides traces; keeps nothing between them but its settings.
 
     Args:
-        detect: finds failure modes in a trace; gets the time in ns.
+        detect: finds failure modes in traces; gets the time in ns, gives the findings of each or
+            what was raised on it.
         risk: the probability that the trace's answer is wrong.
         candidate: the sampling decision without arms; gets the root's W3C tracestate.
         tally: counts what came out, by how it ended.
@@ -80,7 +94,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        detect: Callable[[Trace, int], tuple[Finding, ...]],
+        detect: Callable[[Sequence[Trace], int], Sequence[tuple[Finding, ...] | Exception]],
         risk: Callable[[Trace, Sequence[Finding]], float],
         candidate: Callable[[Trace, Sequence[Finding], float, int, str], Decision],
         tally: Tally,
@@ -91,37 +105,41 @@ class Pipeline:
         self._tally = tally
 
     def decide(
-        self, given: Input, *, now_ns: int, known: int | None = None, body: Body = lambda _: b""
-    ) -> Decided:
-        """Decide one trace.
+        self,
+        batch: Sequence[Input],
+        *,
+        now_ns: int,
+        known: Mapping[str, int] = MappingProxyType({}),
+        body: Body = lambda _: b"",
+    ) -> list[Decided]:
+        """Decide traces, in their order.
 
         Args:
-            given: the trace.
+            batch: the traces.
             now_ns: the time of the decision, ns since the epoch.
-            known: the revision that is stored of it, None for a new trace.
+            known: the revisions that are stored of those that are known already.
             body: gives what is stored of a known trace.
 
         Returns:
-            What to store. It never raises: what cannot be read is counted and said.
+            What to store of each. It never raises: what cannot be read is counted and said.
         """
-        try:
-            decided = self._decide(given, now_ns, known, body)
-        except WireError as error:
-            _log.warning("trace %s cannot be read and is left out: %s", given.trace_id, error)
-            decided = Decided("failed", None, ())
-        self._tally.add("traces_ended", decided.end)
+        decided: list[Decided] = []
+        for some in _handy(batch):
+            opened = [self._open(given, known.get(given.trace_id), body) for given in some]
+            decided += self._conclude(opened, now_ns)
+        for each in decided:
+            self._tally.add("traces_ended", each.end)
         return decided
 
-    def decide_all(
-        self, batch: Sequence[Input], *, now_ns: int, known: Mapping[str, int], body: Body
-    ) -> list[Decided]:
-        """Decide traces one after another; `known` has the revisions of those that are stored."""
-        return [
-            self.decide(given, now_ns=now_ns, known=known.get(given.trace_id), body=body)
-            for given in batch
-        ]
+    def _open(self, given: Input, known: int | None, body: Body) -> _Opened | Decided:
+        """Read a trace's spans; where they come to nothing new, that is the decision."""
+        try:
+            return self._spans(given, known, body)
+        except WireError as error:
+            _log.warning("trace %s cannot be read and is left out: %s", given.trace_id, error)
+            return Decided("failed", None, ())
 
-    def _decide(self, given: Input, now_ns: int, known: int | None, body: Body) -> Decided:
+    def _spans(self, given: Input, known: int | None, body: Body) -> _Opened | Decided:
         few = given.unique and len(given.bodies) <= _FEW
         otlp = b"".join(given.bodies) if few else wire.join(given.bodies)
         spans = wire.decode(otlp)
@@ -143,39 +161,63 @@ class Pipeline:
             self._tally.add("spans_late", "", len(fresh))
             otlp, revision = wire.join((before, otlp)), known + 1
             own = [s for s in wire.decode(otlp) if not is_carrier(s)]
-        incomplete = (given.reason,) if given.reason in INCOMPLETE else ()
-        record = self.record(own, otlp, now_ns=now_ns, revision=revision, incomplete=incomplete)
-        self._tally.add("traces_decided", given.reason)
-        self._tally.add("spans_decided", "", len(own))
-        return Decided("revised" if revision else "decided", record, outcomes)
+        return _Opened(own, otlp, outcomes, given.reason, revision)
 
-    def record(
-        self,
-        spans: Sequence[RawSpan],
-        otlp: bytes,
-        *,
-        now_ns: int,
-        revision: int = 0,
-        incomplete: Sequence[str] = (),
-    ) -> TraceRecord:
-        """Read, detect and weigh one trace; a detector that fails costs its findings, no more."""
-        trace = read_trace(spans, revision=revision, incomplete=incomplete)
+    def _conclude(self, opened: Sequence[_Opened | Decided], now_ns: int) -> list[Decided]:
+        """Read, detect and weigh, each step for all before the next one."""
+        rest = [each for each in opened if isinstance(each, _Opened)]
+        traces = read_traces(
+            [
+                Given(e.spans, e.revision, (e.reason,) if e.reason in INCOMPLETE else ())
+                for e in rest
+            ]
+        )
+        found: Sequence[tuple[Finding, ...] | Exception]
+        try:
+            found = self._detect(traces, now_ns)
+        except Exception as error:  # noqa: BLE001 - said, and counted, for each trace
+            found = [error] * len(traces)
+        made = (
+            self._decided(each, trace, findings, now_ns)
+            for each, trace, findings in zip(rest, traces, found, strict=True)
+        )
+        return [each if isinstance(each, Decided) else next(made) for each in opened]
+
+    def _decided(
+        self, given: _Opened, trace: Trace, found: tuple[Finding, ...] | Exception, now_ns: int
+    ) -> Decided:
+        """What to store of a trace; a detector that fails costs its findings, no more."""
         findings: tuple[Finding, ...] = ()
         risk = 0.5
         try:
-            findings = self._detect(trace, now_ns)
+            if isinstance(found, Exception):
+                raise found
+            findings = found
             risk = self._risk(trace, findings)
         except Exception:  # noqa: BLE001 (a bug there must not stop the chain or hide the trace)
             _log.exception("detection failed on trace %s; it is stored without", trace.trace_id)
             self._tally.add("detection_failed")
-        root = next((s for s in spans if s.span_id == trace.root_id), None)
+        self._tally.add("traces_decided", given.reason)
+        self._tally.add("spans_decided", "", len(given.spans))
+        record = self._record(given, trace, findings, risk, now_ns)
+        return Decided("revised" if given.revision else "decided", record, given.outcomes)
+
+    def _record(
+        self,
+        given: _Opened,
+        trace: Trace,
+        findings: tuple[Finding, ...],
+        risk: float,
+        now_ns: int,
+    ) -> TraceRecord:
+        root = next((s for s in given.spans if s.span_id == trace.root_id), None)
         state = root.trace_state if root is not None else ""
         return TraceRecord(
             trace_id=trace.trace_id,
-            otlp=otlp,
+            otlp=given.otlp,
             decision=self._candidate(trace, findings, risk, now_ns, state),
             findings=findings,
-            revision=revision,
+            revision=given.revision,
             workflow=trace.workflow,
             service=trace.service,
             release=trace.release,
@@ -183,12 +225,24 @@ class Pipeline:
             user_id=trace.user_id,
             start_ns=trace.start_ns,
             end_ns=trace.end_ns,
-            span_count=len(spans),
+            span_count=len(given.spans),
             reported_success=trace.reported_success,
             incomplete=trace.incomplete,
             request=trace.request[:_HEAD],
             answer=trace.answer[:_HEAD],
-            response_ids=tuple(s.response_id for s in trace.spans if s.response_id),
+            response_ids=tuple([s.response_id for s in trace.spans if s.response_id]),
             keys=trace.keys,
             unread=trace.unread,
         )
+
+
+def _handy(batch: Sequence[Input]) -> Iterator[Sequence[Input]]:
+    """The batch in pieces that are worked on together: what they hold stays in the CPU's caches."""
+    begin = size = 0
+    for at, given in enumerate(batch):
+        size += sum(map(len, given.bodies))
+        if at + 1 - begin >= _MOST or size >= _MOST_BYTES:
+            yield batch[begin : at + 1]
+            begin, size = at + 1, 0
+    if begin < len(batch):
+        yield batch[begin:]

@@ -17,6 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fidelity_otel import semconv
 from fidelity_otel.errors import WireError
+from fidelity_otel.processor import wire_scan
 from fidelity_otel.processor.wire_decode import decode
 from fidelity_otel.processor.wire_json import from_json, to_json
 from fidelity_otel.processor.wire_schema import SHADOW_REQUEST, length_prefixed
@@ -70,7 +71,7 @@ class _Group:
 
 
 def scan(body: bytes) -> tuple[Any, Any]:
-    """The seam for a native scanner: a request as (decoded, shadow) message of the same shape.
+    """A request as (decoded, shadow) message of the same shape.
 
     Raises:
         WireError: the body is not an OTLP trace request, or is one only in part.
@@ -132,6 +133,10 @@ def split(body: bytes, *, limit: int = 1 << 30) -> Batch:
     Raises:
         WireError: the body is not an OTLP trace request, or grows past `limit`.
     """
+    scanned = wire_scan.split(body, limit)
+    if scanned is not None:
+        whole = [Part(*part) for part in scanned]
+        return Batch(whole, sum(len(part.span_ids) for part in whole) // 8, 0, "")
     decoded, shadow, undecodable = _salvage(body)
     traces: dict[bytes, list[tuple[bytes, bytes, _Group]]] = {}
     unidentified = spans = grown = 0

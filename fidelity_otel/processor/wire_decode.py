@@ -10,6 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from fidelity_otel.errors import WireError
 from fidelity_otel.model import Event, Link
+from fidelity_otel.processor import wire_scan
 from fidelity_otel.processor.rawspan import RawSpan
 from fidelity_otel.processor.wire_schema import LEAN_REQUEST, varint
 
@@ -32,6 +33,9 @@ def decode(otlp: bytes) -> list[RawSpan]:
     Raises:
         WireError: the bytes are not an OTLP trace request.
     """
+    scanned = wire_scan.decode(otlp)
+    if scanned is not None:
+        return scanned
     found: list[RawSpan] = []
     try:
         for resource in LEAN_REQUEST.FromString(otlp).resources:

@@ -29,7 +29,7 @@ from google.rpc.status_pb2 import Status
 from receiving import Receiving, ask
 
 from fidelity_otel.errors import InputError
-from fidelity_otel.processor.detect import detect, risk
+from fidelity_otel.processor.detect import detect_all, risk
 from fidelity_otel.processor.journal import SPANS, unpack_spans
 from fidelity_otel.processor.pipeline import Input, Pipeline
 from fidelity_otel.processor.sample import Sampler
@@ -64,7 +64,7 @@ class Fuzz:
         self.tally = Tally()
         sampler = Sampler({}, "salt")
         self.pipeline = Pipeline(
-            detect=lambda trace, now: detect(trace, now_ns=now),
+            detect=lambda traces, now: detect_all(traces, now_ns=now),
             risk=risk,
             candidate=lambda t, f, p, now, state: sampler.candidate(
                 t, f, p, now, trace_state=state
@@ -127,7 +127,7 @@ class Fuzz:
             if decide:
                 parts.setdefault(spans.trace_id.hex(), []).append(bytes(spans.otlp))
         for trace_id, bodies in parts.items():
-            self.pipeline.decide(Input(trace_id, bodies, "idle"), now_ns=1)
+            self.pipeline.decide([Input(trace_id, bodies, "idle")], now_ns=1)
             self.decided += 1
         if self.tally.get("traces_ended", "failed") or self.tally.get("detection_failed"):
             raise WrongError(f"seed {self.seed}: something accepted could not be read or detected")

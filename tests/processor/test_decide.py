@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ from memory import MemoryStore, pipeline
 from otlp import request, span
 
 from fidelity_otel.errors import StoreBusy, StoreError
-from fidelity_otel.model import Trace, TraceRecord
+from fidelity_otel.model import Finding, Trace, TraceRecord
+from fidelity_otel.processor import detect as detection
 from fidelity_otel.processor import wire
 from fidelity_otel.processor.decide import Decider
+from fidelity_otel.processor.detect import DetectSettings
+from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.pipeline import Input, Pipeline
 from fidelity_otel.processor.tally import Tally
 
@@ -40,7 +43,7 @@ def test_a_failing_detector_costs_its_findings_only(tmp_path: Path) -> None:
     tally = Tally()
     made = pipeline(tally)
 
-    def broken(_trace: Trace, _now: int) -> Any:
+    def broken(_traces: Sequence[Trace], _now: int) -> Any:
         raise ZeroDivisionError
 
     made._detect = broken
@@ -48,6 +51,43 @@ def test_a_failing_detector_costs_its_findings_only(tmp_path: Path) -> None:
     there.run((1, request(span(1, 1, parent=None))))
     assert there.store.records[f"{1:032x}"].findings == ()
     assert tally.get("detection_failed") == 1
+
+
+def test_a_detector_that_fails_on_one_trace_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def picky(facts: Facts, _settings: DetectSettings) -> Iterator[Finding]:
+        if facts.trace.trace_id == f"{2:032x}":
+            raise ZeroDivisionError
+        yield Finding("loop", "unrecovered", facts.trace.spans[0].span_id, "seen")
+
+    monkeypatch.setattr(detection, "FIRST", (picky, *detection.FIRST))
+    tally = Tally()
+    made = pipeline(tally)
+    made._detect = lambda traces, _now: detection.detect_all(traces)
+    there = Deciding(tmp_path, made)
+    there.run(*[(n, request(span(n, 1, parent=None))) for n in (1, 2, 3)])
+    found = {t: [f.mode for f in r.findings] for t, r in there.store.records.items()}
+    assert found == {f"{1:032x}": ["loop"], f"{2:032x}": [], f"{3:032x}": ["loop"]}
+    assert tally.get("detection_failed") == 1
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 70])
+def test_every_trace_of_a_batch_gets_its_own_decision(tmp_path: Path, count: int) -> None:
+    there = Deciding(tmp_path)
+    large = "x" * 100_000  # some are so large that few of them are worked on together
+    bodies = [
+        request(span(n, 1, parent=None, name=f"step {n}", text=large[: n % 7 * 20_000]))
+        for n in range(1, count + 1)
+    ]
+    bodies[count // 2] = b"\xff"
+    there.run(*[(n, body) for n, body in enumerate(bodies, 1)])
+    assert len(there.store.records) == count - 1
+    assert all(
+        record.workflow == f"step {int(trace_id, 16)}"
+        and record.otlp == bodies[int(trace_id, 16) - 1]
+        for trace_id, record in there.store.records.items()
+    )
 
 
 def test_an_unreadable_body_costs_itself_only(tmp_path: Path) -> None:

@@ -22,7 +22,12 @@ def looked_up(result: Any) -> Trace:
 
 def test_an_odd_result_is_found_once_the_usual_is_known() -> None:
     live: Any = SimpleNamespace(detection=DEFAULT, contracts=Contracts())
-    detect = make_pipeline(live, Tally())._detect
+    pipeline = make_pipeline(live, Tally())
+
+    def detect(trace: Trace, now_ns: int) -> Any:
+        (found,) = pipeline._detect([trace], now_ns)
+        return found
+
     odd, usual = looked_up({"error_page": "<html>"}), {"order": 7, "state": "sent", "total": 9.5}
     assert "tool_schema_mismatch" not in {f.mode for f in detect(odd, 0)}
     for _ in range(40):

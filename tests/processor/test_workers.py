@@ -67,7 +67,7 @@ def run(decides: Decides, tally: Tally, between: Any = lambda: None) -> Told:
     bodies: dict[str, bytes] = {}
     for batch in batches():
         between()
-        made = decides.decide_all(batch, now_ns=NOW, known={}, body=lambda _: b"")
+        made = decides.decide(batch, now_ns=NOW, known={}, body=lambda _: b"")
         bodies |= {d.record.trace_id: d.record.otlp for d in made if d.record is not None}
         told += made
     again = [
@@ -75,7 +75,7 @@ def run(decides: Decides, tally: Tally, between: Any = lambda: None) -> Told:
         for trace_id in list(bodies)[:10]
     ]
     known = {given.trace_id: 3 for given in again}
-    told += decides.decide_all(again, now_ns=NOW, known=known, body=lambda i: bodies[i])
+    told += decides.decide(again, now_ns=NOW, known=known, body=lambda i: bodies[i])
     return Told(told, tally.all())
 
 
@@ -144,11 +144,9 @@ def test_what_workers_die_of_is_decided_without_them(store: Store, tmp_path: Pat
     contract.write_text("support: [")
     few = batches()[0][:4]
     with workers(2, rules, tally) as shared:
-        made = shared.decide_all(few, now_ns=NOW, known={}, body=lambda _: b"")
+        made = shared.decide(few, now_ns=NOW, known={}, body=lambda _: b"")
     fresh = Tally()
-    assert made == make_pipeline(rules, fresh).decide_all(
-        few, now_ns=NOW, known={}, body=lambda _: b""
-    )
+    assert made == make_pipeline(rules, fresh).decide(few, now_ns=NOW, known={}, body=lambda _: b"")
     assert tally.get("worker_deaths") == 4
     assert tally.get("traces_ended") == fresh.get("traces_ended") == 4
 
@@ -160,7 +158,7 @@ def test_workers_follow_a_reload(store: Store, tmp_path: Path) -> None:
     few, tally = batches()[0][:8], Tally()
 
     def windows(decides: Decides) -> list[str]:
-        made = decides.decide_all(few, now_ns=NOW, known={}, body=lambda _: b"")
+        made = decides.decide(few, now_ns=NOW, known={}, body=lambda _: b"")
         return [each.record.decision.window for each in made if each.record is not None]
 
     with workers(2, rules, tally) as shared:

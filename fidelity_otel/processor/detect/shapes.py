@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from fidelity_otel.model import Finding
+from fidelity_otel.model import Finding, Trace
 from fidelity_otel.processor.detect.evidence import quoted
 from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.detect.recovery import of_steps
@@ -93,18 +93,19 @@ class History:
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], dict[Shape, int]] = {}
 
-    def learn(self, workflow: str, steps: Iterable[tuple[str, Any]]) -> None:
-        """Count the shapes of some successful results, given as (tool, result)."""
-        self.count(workflow, ((name, shape_of(result)) for name, result in steps))
+    def about(self, trace: Trace) -> History:
+        """What the shapes of a trace are compared with, and told to."""
+        del trace
+        return self
 
-    def count(self, workflow: str, shapes: Iterable[tuple[str, Shape]]) -> None:
-        """Count shapes, given as (tool, shape)."""
-        for name, shape in shapes:
-            counts = self._seen.get((workflow, name))
-            if counts is None:
-                if len(self._seen) >= self._MOST_TOOLS:
-                    continue
-                counts = self._seen[workflow, name] = {}
+    def learn(self, workflow: str, name: str, shapes: Iterable[Shape]) -> None:
+        """Count the shapes of some successful results of a tool."""
+        counts = self._seen.get((workflow, name))
+        if counts is None:
+            if len(self._seen) >= self._MOST_TOOLS:
+                return
+            counts = self._seen[workflow, name] = {}
+        for shape in shapes:
             if shape in counts or len(counts) < self._MOST_SHAPES:
                 counts[shape] = counts.get(shape, 0) + 1
 
@@ -124,7 +125,11 @@ def odd(counts: dict[Shape, int], found: Shape, enough: int) -> Shape | None:
 
 
 def find(facts: Facts, history: History | None) -> Iterator[Finding]:
-    """Findings of results of an unusual shape, by history and by the other calls of the trace."""
+    """Findings of results of an unusual shape, by history and by the other calls of the trace.
+
+    Once all are given, the history learns this trace's shapes.
+    """
+    history = history and history.about(facts.trace)
     here: dict[str, list[tuple[Step, Shape]]] = {}
     for step in facts.steps:
         if step.failure is None and step.result is not None:
@@ -141,6 +146,9 @@ def find(facts: Facts, history: History | None) -> Iterator[Finding]:
             if usual is not None:
                 yield _finding(facts, step, usual, shape)
                 break
+    if history is not None:
+        for name, pairs in here.items():
+            history.learn(facts.trace.workflow, name, (shape for _, shape in pairs))
 
 
 def _finding(facts: Facts, step: Step, usual: Shape, found: Shape) -> Finding:

@@ -3,6 +3,9 @@
 A dialect is a function that fills a `Draft` from a `RawSpan`. Which dialects a span is written in
 shows in its attribute names, so each is registered under the first words of its names; several can
 apply to one span, in the order of the table, and the first to fill a field wins.
+
+Spans of one kind of call have the same attribute names, over and over. What is to be done with them
+is therefore found once for each such set of names, and kept.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from fidelity_otel import semconv
 from fidelity_otel.processor.dialects import (
     genai,
     langfuse,
@@ -21,23 +25,28 @@ from fidelity_otel.processor.dialects import (
     traceloop,
     vercel,
 )
-from fidelity_otel.processor.dialects.draft import Draft
+from fidelity_otel.processor.dialects.draft import Draft, Rule
+from fidelity_otel.processor.dialects.values import text
 from fidelity_otel.processor.rawspan import RawSpan
 
-__all__ = ["TABLE", "Dialect", "applying"]
+__all__ = ["TABLE", "Dialect", "Reading", "reading_of"]
 
 
 class Dialect(NamedTuple):
-    """A dialect: its name, the first words of its attribute names, and its reader."""
+    """A dialect: its name, the first words of its attribute names, and its reader.
+
+    `rules` are followed before `read` is called: plain attributes that each say one field.
+    """
 
     name: str
     words: frozenset[str]
     read: Callable[[RawSpan, Draft], None]
+    rules: tuple[Rule, ...] = ()
 
 
 TABLE: Final[tuple[Dialect, ...]] = (
-    Dialect(own.NAME, frozenset({"fidelity"}), own.read),
-    Dialect(genai.NAME, frozenset({"gen_ai"}), genai.read),
+    Dialect(own.NAME, frozenset({"fidelity"}), own.read, own.RULES),
+    Dialect(genai.NAME, frozenset({"gen_ai"}), genai.read, genai.RULES),
     Dialect(openinference.NAME, frozenset({"openinference"}), openinference.read),
     Dialect(langsmith.NAME, frozenset({"langsmith"}), langsmith.read),
     Dialect(traceloop.NAME, frozenset({"traceloop", "llm", "db"}), traceloop.read),
@@ -50,28 +59,62 @@ TABLE: Final[tuple[Dialect, ...]] = (
     Dialect(vercel.NAME, frozenset({"ai"}), vercel.read),
     Dialect(mlflow.NAME, frozenset({"mlflow"}), mlflow.read),
 )
+GENERAL: Final = (
+    Rule("user_id", semconv.USER_ID, text),
+    Rule("conversation_id", semconv.SESSION_ID, text),
+    Rule("error_type", semconv.ERROR_TYPE, text),
+)
+"""Names of no dialect, followed after all of them."""
 
 
-_MOST_NAMES: Final = 20_000  # attribute names are the senders' to choose; memory is ours
-_known: dict[str, int] = {}
-"""Which dialects a name belongs to, a bit for each row of the table: names repeat without end."""
+class Step(NamedTuple):
+    """One dialect of a reading: its rules for attributes that are there, then its reader."""
+
+    fields: tuple[Rule, ...]
+    usage: tuple[Rule, ...]
+    read: Callable[[RawSpan, Draft], None]
 
 
-def _bits(name: str) -> int:
-    word = name.partition(".")[0]
-    bits = sum(1 << row for row, dialect in enumerate(TABLE) if word in dialect.words)
-    if len(_known) >= _MOST_NAMES:
-        _known.clear()
-    _known[name] = bits
-    return bits
+class Reading(NamedTuple):
+    """How spans with certain attribute and event names are read; `dialect` names the dialects."""
+
+    steps: tuple[Step, ...]
+    general: tuple[Rule, ...]
+    dialect: str
 
 
-def applying(raw: RawSpan) -> list[Dialect]:
-    """The dialects that a span is written in, in the order of the table."""
-    bits, known = 0, _known.get
-    for name in raw.attributes:
-        found = known(name)
-        bits |= _bits(name) if found is None else found
-    for event in raw.events:
-        bits |= _bits(event.name)
-    return [dialect for row, dialect in enumerate(TABLE) if bits >> row & 1]
+_MOST: Final = 4_000  # names are the senders' to choose; memory is ours
+_MOST_NAMES: Final = 256
+_known: dict[tuple[str, ...], Reading] = {}
+
+
+def reading_of(raw: RawSpan) -> Reading:
+    """How a span is read: the dialects that it is written in, in the order of the table."""
+    names = tuple(raw.attributes)
+    if raw.events:
+        names += tuple(event.name for event in raw.events)
+    found = _known.get(names)
+    if found is None:
+        found = _reading(frozenset(names))
+        if len(names) <= _MOST_NAMES:
+            if len(_known) >= _MOST:
+                _known.clear()
+            _known[names] = found
+    return found
+
+
+def _reading(names: frozenset[str]) -> Reading:
+    words = {name.partition(".")[0] for name in names}
+    dialects = [dialect for dialect in TABLE if not words.isdisjoint(dialect.words)]
+    return Reading(
+        tuple(
+            Step(
+                tuple(rule for rule in dialect.rules if rule.name in names and not rule.usage),
+                tuple(rule for rule in dialect.rules if rule.name in names and rule.usage),
+                dialect.read,
+            )
+            for dialect in dialects
+        ),
+        tuple(rule for rule in GENERAL if rule.name in names),
+        "+".join(dialect.name for dialect in dialects),
+    )

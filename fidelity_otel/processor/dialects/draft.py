@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
 
-from fidelity_otel.processor.dialects.values import UNREADABLE, from_json
+from fidelity_otel.processor.dialects.values import UNREADABLE, from_json, text
 
-__all__ = ["Draft"]
+__all__ = ["Draft", "Rule", "fill"]
 
 _NOTHING: Final[tuple[Any, ...]] = (None, "", ())
+
+
+class Rule(NamedTuple):
+    """One attribute that says one field: `read` gives its value, or None where it says nothing.
+
+    `usage`: the field is one of `Usage`, not of `Span`.
+    """
+
+    field: str
+    name: str
+    read: Callable[[Any], Any]
+    usage: bool = False
+
+
+def fill(into: dict[str, Any], rules: Iterable[Rule], attributes: dict[str, Any]) -> None:
+    """Fill fields by rules; the first that says something wins, and what is filled stays."""
+    get = attributes.get
+    for field, name, read, _ in rules:
+        if field not in into:
+            value = get(name)
+            if read is text and type(value) is str:  # most rules, and a call for each costs
+                if value:
+                    into[field] = value
+                continue
+            value = read(value)
+            if value is not None:
+                into[field] = value
 
 
 class Draft:
@@ -18,13 +46,12 @@ class Draft:
     that a reader recognised by name and could not read.
     """
 
-    __slots__ = ("dialects", "fields", "losses", "tool", "unread", "usage")
+    __slots__ = ("fields", "losses", "tool", "unread", "usage")
 
     def __init__(self) -> None:
         self.fields: dict[str, Any] = {}
         self.tool: dict[str, Any] = {}
         self.usage: dict[str, Any] = {}
-        self.dialects: list[str] = []
         self.losses: tuple[str, ...] = ()
         self.unread = 0
 

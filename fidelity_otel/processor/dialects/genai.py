@@ -11,20 +11,20 @@ from typing import Any, Final
 
 from fidelity_otel import semconv
 from fidelity_otel.model import Event, Message, Operation
+from fidelity_otel.processor.dialects.conventional import opened_messages, opened_texts
 from fidelity_otel.processor.dialects.documents import opened_documents
-from fidelity_otel.processor.dialects.draft import Draft
+from fidelity_otel.processor.dialects.draft import Draft, Rule
 from fidelity_otel.processor.dialects.messages import (
     arguments,
     finish_reason,
     flattened,
     message,
     messages,
-    opened_messages,
 )
 from fidelity_otel.processor.dialects.values import integer, text, texts
 from fidelity_otel.processor.rawspan import RawSpan
 
-__all__ = ["NAME", "OPERATIONS", "put_arguments", "read", "read_events"]
+__all__ = ["NAME", "OPERATIONS", "RULES", "put_arguments", "read", "read_events"]
 
 NAME: Final = "genai"
 OPERATIONS: Final[dict[str, Operation]] = {
@@ -64,6 +64,10 @@ _PLAIN: Final = (
     ("conversation_id", semconv.GEN_AI_CONVERSATION_ID),
     ("query", semconv.GEN_AI_RETRIEVAL_QUERY_TEXT),
 )
+RULES: Final = (
+    *(Rule(field, name, text) for field, name in _PLAIN),
+    *(Rule(field, name, integer, usage=True) for field, name in _USAGE),
+)
 _EVENT_ROLES: Final = {
     "gen_ai.system.message": "system",
     "gen_ai.user.message": "user",
@@ -74,20 +78,12 @@ _DETAILS: Final = "gen_ai.client.inference.operation.details"
 
 
 def read(raw: RawSpan, draft: Draft) -> None:
-    """Read what the conventions say into the draft."""
+    """Read what the conventions say beyond the rules into the draft."""
     attributes = raw.attributes
     get = attributes.get
     operation = get(semconv.GEN_AI_OPERATION_NAME)
     if type(operation) is str:
         draft.put("operation", OPERATIONS.get(operation.lower(), ""))
-    for field, name in _PLAIN:
-        value = get(name)
-        if value is not None:
-            draft.put(field, text(value))
-    for field, name in _USAGE:
-        value = get(name)
-        if value is not None:
-            draft.put_usage(field, integer(value))
     _read_content(attributes, draft)
     reasons = get(semconv.GEN_AI_RESPONSE_FINISH_REASONS)
     if reasons is not None:
@@ -121,7 +117,7 @@ def _read_content(attributes: dict[str, Any], draft: Draft) -> None:
         _finish_from(found, draft)
     value = get(semconv.GEN_AI_SYSTEM_INSTRUCTIONS)
     if value is not None:
-        draft.put("system", _system(draft.value(value), draft))
+        draft.put("system", _system(value, draft))
     value = get(semconv.GEN_AI_TOOL_DEFINITIONS)
     if value is not None:
         found_definitions = draft.json(value)
@@ -136,7 +132,11 @@ def _finish_from(found: tuple[Message, ...], draft: Draft) -> None:
 
 
 def _system(value: Any, draft: Draft) -> str | None:
-    found = message({"role": "system", "parts": value}, draft)
+    if type(value) is str and value[:1] == "[":
+        told = opened_texts(value)
+        if told is not None:
+            return told
+    found = message({"role": "system", "parts": draft.value(value)}, draft)
     return found.text if found else None
 
 

@@ -7,15 +7,13 @@ parts, Vercel AI SDK parts, LangChain messages. A part of unknown shape is count
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
-
-import msgspec
+from typing import Any, Final
 
 from fidelity_otel.model import Message, Part
 from fidelity_otel.processor.dialects.draft import Draft
 from fidelity_otel.processor.dialects.values import UNREADABLE, from_json, text
 
-__all__ = ["finish_reason", "message", "messages", "opened_messages", "parts", "tool_call"]
+__all__ = ["arguments", "finish_reason", "flattened", "message", "messages", "parts", "tool_call"]
 
 _ROLES: Final = {
     "human": "user",
@@ -323,74 +321,3 @@ def messages(value: Any, draft: Draft, *, role: str = "") -> tuple[Message, ...]
         entries = entries[0]
     found = (message(entry, draft, role=role) for entry in entries)
     return tuple(m for m in found if m is not None)
-
-
-# --- the conventions' own shape, read in one step ------------------------------------------------
-# Most texts have exactly this shape, and walking them took a quarter of all reading. What differs
-# in anything, an unknown member or another type, goes the general way and comes out the same.
-
-
-class _Text(msgspec.Struct, tag_field="type", tag="text", forbid_unknown_fields=True):
-    content: str
-
-
-class _Reasoning(msgspec.Struct, tag_field="type", tag="reasoning", forbid_unknown_fields=True):
-    content: str
-
-
-class _Call(msgspec.Struct, tag_field="type", tag="tool_call", forbid_unknown_fields=True):
-    name: str
-    id: str | None = None
-    arguments: Any = None
-
-
-class _Response(
-    msgspec.Struct, tag_field="type", tag="tool_call_response", forbid_unknown_fields=True
-):
-    id: str | None = None
-    name: str | None = None
-    response: Any = None
-
-
-class _Message(msgspec.Struct, forbid_unknown_fields=True):
-    role: Literal["system", "user", "assistant", "tool"]
-    parts: list[_Text | _Reasoning | _Call | _Response]
-    finish_reason: str | None = None
-    name: str | None = None
-
-
-_conventional = msgspec.json.Decoder(list[_Message]).decode
-
-
-def opened_messages(value: Any, draft: Draft, *, role: str) -> tuple[Message, ...]:
-    """`messages` of an attribute's value, which is mostly a JSON text."""
-    if type(value) is str:
-        try:
-            return tuple(map(_of_conventional, _conventional(value)))
-        except (msgspec.DecodeError, RecursionError, ValueError):
-            pass
-    return messages(draft.json(value), draft, role=role)
-
-
-def _of_conventional(given: _Message) -> Message:
-    found = [_part_of(p) for p in given.parts]
-    if given.role == "tool":
-        if not any(p.type == "tool_call_response" for p in found):
-            raise ValueError("a tool's message without a response: the general way knows what then")
-        return Message("tool", tuple(found), None, finish_reason(given.finish_reason))
-    if given.role == "user" and found and all(p.type == "tool_call_response" for p in found):
-        return Message("tool", tuple(found), None, finish_reason(given.finish_reason))
-    return Message(given.role, tuple(found), given.name, finish_reason(given.finish_reason))
-
-
-def _part_of(given: _Text | _Reasoning | _Call | _Response) -> Part:
-    if isinstance(given, _Text):
-        return Part("text", given.content)
-    if isinstance(given, _Reasoning):
-        return Part("reasoning", given.content)
-    if isinstance(given, _Call):
-        if not given.name:
-            raise ValueError("a call without a name: the general way counts it")
-        return Part("tool_call", None, given.id or None, given.name, arguments(given.arguments))
-    response, name = flattened(given.response), given.name or None
-    return Part("tool_call_response", None, given.id or None, name, None, response)

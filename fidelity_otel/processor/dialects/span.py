@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 from fidelity_otel import semconv
 from fidelity_otel.model import Span, ToolCall, Usage
-from fidelity_otel.processor.dialects import applying
-from fidelity_otel.processor.dialects.draft import Draft
+from fidelity_otel.processor.dialects import reading_of
+from fidelity_otel.processor.dialects.draft import Draft, Rule, fill
 from fidelity_otel.processor.dialects.values import integer, text
 from fidelity_otel.processor.rawspan import RawSpan
 
@@ -15,12 +15,10 @@ __all__ = ["read_span"]
 
 _STATUS: Final[dict[int, Literal["unset", "ok", "error"]]] = {1: "ok", 2: "error"}
 
-_ATTRIBUTES: Final = (
-    ("user_id", semconv.USER_ID),
-    ("conversation_id", semconv.SESSION_ID),
-    ("error_type", semconv.ERROR_TYPE),
+_RESOURCE: Final = (
+    Rule("service", semconv.SERVICE_NAME, text),
+    Rule("release", semconv.SERVICE_VERSION, text),
 )
-_RESOURCE: Final = (("service", semconv.SERVICE_NAME), ("release", semconv.SERVICE_VERSION))
 
 
 def read_span(raw: RawSpan) -> tuple[Span, int]:
@@ -30,11 +28,15 @@ def read_span(raw: RawSpan) -> tuple[Span, int]:
         The canonical span, and how many of its values were recognised but could not be read.
     """
     draft = Draft()
-    for dialect in applying(raw):
-        dialect.read(raw, draft)
-        draft.dialects.append(dialect.name)
+    fields, attributes = draft.fields, raw.attributes
+    reading = reading_of(raw)
+    for rules, usage, read in reading.steps:
+        fill(fields, rules, attributes)
+        if usage:
+            fill(draft.usage, usage, attributes)
+        read(raw, draft)
+    fill(fields, reading.general, attributes)
     _read_general(raw, draft)
-    fields = draft.fields
     if draft.tool.get("name") or fields.get("operation") == "execute_tool":
         fields["tool"] = _tool(raw, draft)
         fields.setdefault("operation", "execute_tool")
@@ -49,7 +51,7 @@ def read_span(raw: RawSpan) -> tuple[Span, int]:
         end_ns=raw.end_ns,
         status=_STATUS.get(raw.status_code, "unset"),
         losses=draft.losses,
-        dialect="+".join(draft.dialects),
+        dialect=reading.dialect,
         scope=raw.scope_name,
         attributes=raw.attributes,
         resource=raw.resource,
@@ -62,10 +64,6 @@ def read_span(raw: RawSpan) -> tuple[Span, int]:
 
 def _read_general(raw: RawSpan, draft: Draft) -> None:
     get = raw.attributes.get
-    for field, name in _ATTRIBUTES:
-        value = get(name)
-        if value is not None:
-            draft.put(field, text(value))
     resends = get(semconv.HTTP_REQUEST_RESEND_COUNT)
     if resends is not None and "attempts" not in draft.fields:
         count = integer(resends)
@@ -78,11 +76,7 @@ def _read_general(raw: RawSpan, draft: Draft) -> None:
                 message = message or text(event.attributes.get(semconv.EXCEPTION_MESSAGE)) or ""
     if message:
         draft.put("status_message", message)
-    resource = raw.resource.get
-    for field, name in _RESOURCE:
-        value = resource(name)
-        if value is not None:
-            draft.put(field, text(value))
+    fill(draft.fields, _RESOURCE, raw.resource)
 
 
 def _tool(raw: RawSpan, draft: Draft) -> ToolCall:

@@ -15,7 +15,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 import corpus
 
 from fidelity_otel.model import Finding, Trace
-from fidelity_otel.processor.detect import MODES, DetectSettings, History, detect, risk
+from fidelity_otel.processor.detect import (
+    MODES,
+    DetectSettings,
+    History,
+    asked_again,
+    detect,
+    detect_all,
+    risk,
+)
 from fidelity_otel.processor.detect.failure import classify, failure_text
 from fidelity_otel.processor.detect.grounding import grounding
 from fidelity_otel.processor.detect.model_swapped import same_model
@@ -126,6 +134,33 @@ def test_history_learns_what_is_usual() -> None:
     assert call("see the catalogue") == ["tool_schema_mismatch"]
     assert call({"id": "b", "price": None}) == []
     assert call({"other": "x", "members": 1}) == ["tool_schema_mismatch"]
+
+
+def test_several_traces_at_once_are_as_one_by_one() -> None:
+    usual = [trace({"tool": "t", "arguments": {}, "result": {"id": "a", "price": "low"}})] * 60
+    odd = trace({"tool": "t", "arguments": {}, "result": "see the catalogue"})
+    failing = trace({"tool": "t", "arguments": {}, "error": "HTTP 429"})
+    mixed = [odd, *usual[:10], failing, *usual, odd, trace(), Trace("0" * 32, ()), odd]
+    history = History()
+    alone = [detect(each, history=history) for each in mixed]
+    assert detect_all(mixed, history=History()) == alone
+    assert [f.mode for f in alone[-1]] == ["tool_schema_mismatch"]
+
+
+turns = st.lists(
+    st.sampled_from(["the", "order", "refund!", "my", "I", "it", "x.y", "orders", "der?", "İst"]),
+    max_size=12,
+).map(" ".join)
+
+
+@given(turns, turns)
+def test_texts_are_alike_that_share_three_words_of_five(one: str, two: str) -> None:
+    def words(text: str) -> set[str]:
+        return set(text.lower().translate(str.maketrans(".,;:!?", "      ")).split())
+
+    first, second = words(one), words(two)
+    wanted = min(len(first), len(second)) >= 3 and len(first & second) >= 0.6 * len(first | second)
+    assert asked_again._alike(asked_again._plain(one), asked_again._plain(two)) == wanted
 
 
 def test_risk_grows_with_findings_and_stays_a_probability() -> None:

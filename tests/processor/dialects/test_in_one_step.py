@@ -8,9 +8,12 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fidelity_otel.processor.dialects.conventional import opened_messages, opened_texts
 from fidelity_otel.processor.dialects.documents import documents, opened_documents
 from fidelity_otel.processor.dialects.draft import Draft
-from fidelity_otel.processor.dialects.messages import messages, opened_messages
+from fidelity_otel.processor.dialects.genai import read
+from fidelity_otel.processor.dialects.messages import message, messages
+from fidelity_otel.processor.rawspan import RawSpan
 
 # Few different values, so that most examples have the conventional shape or nearly so.
 words = st.sampled_from(
@@ -91,15 +94,27 @@ def test_documents_are_the_same_either_way(text: str) -> None:
     assert short.unread == general.unread
 
 
+@settings(max_examples=400, deadline=None)
+@example(' [{"type": "text", "content": "Be kind."}]')
+@example('[{"type": "text", "content": "Be"}, {"type": "text", "content": ""}]')
+@given(st.lists(parts | anything, max_size=3).map(json.dumps) | words)
+def test_system_instructions_are_the_same_either_way(text: str) -> None:
+    short, general = Draft(), Draft()
+    read(RawSpan("t", "s", "n", attributes={"gen_ai.system_instructions": text}), short)
+    whole = message({"role": "system", "parts": general.value(text)}, general)
+    assert short.fields.get("system", "") == (whole.text if whole else "")
+    assert short.unread == general.unread
+
+
 def test_the_conventional_shape_takes_the_short_way(monkeypatch: Any) -> None:
     """Else the test above compares the general way with itself."""
+    from fidelity_otel.processor.dialects import conventional
     from fidelity_otel.processor.dialects import documents as documents_module
-    from fidelity_otel.processor.dialects import messages as messages_module
 
     def general(*_: Any, **__: Any) -> Any:
         raise AssertionError("the general way was taken")
 
-    monkeypatch.setattr(messages_module, "messages", general)
+    monkeypatch.setattr(conventional, "messages", general)
     monkeypatch.setattr(documents_module, "documents", general)
     text = json.dumps(
         [
@@ -126,3 +141,7 @@ def test_the_conventional_shape_takes_the_short_way(monkeypatch: Any) -> None:
     kept = opened_documents('[{"id": "d1", "score": 1, "content": "x"}]', Draft())
     assert kept is not None
     assert (kept[0].id, kept[0].score, kept[0].content) == ("d1", 1.0, "x")
+    assert (
+        opened_texts('[{"type": "text", "content": "a"}, {"type": "text", "content": "b"}]')
+        == "a\nb"
+    )
