@@ -94,6 +94,14 @@ TABLE: tuple[Setting, ...] = (
         minimum=1024,
     ),
     _row(
+        "receive.wait_seconds",
+        "float",
+        2.0,
+        "How long a request waits for room in a full journal before its sender has to come again; "
+        "shorter than senders' time-outs.",
+        minimum=0,
+    ),
+    _row(
         "receive.native",
         "bool",
         True,

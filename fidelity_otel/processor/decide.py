@@ -76,8 +76,8 @@ class Decider:
     def _run(self, batch: Sequence[Input]) -> None:
         known = self.store.revisions([given.trace_id for given in batch])
         with self._tracer.start_as_current_span("detect", record_exception=False):
-            found = self.pipeline.decide(batch, now_ns=self._clock(), known=known, body=self._body)
-        decided = list(zip(batch, found, strict=True))
+            made = self.pipeline.decide(batch, now_ns=self._clock(), known=known, body=self._body)
+        decided = list(zip(batch, made, strict=True))
         for given, each in decided:
             if each.end == "probe":
                 self.store.meta_set(PROBE, given.trace_id)

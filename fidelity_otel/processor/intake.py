@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from opentelemetry.trace import SpanKind, Tracer
 
-from fidelity_otel.errors import FidelityError
+from fidelity_otel.errors import FidelityError, JournalFull
 from fidelity_otel.processor import wire
 from fidelity_otel.processor.admission import Admission
 from fidelity_otel.processor.assemble import Assembler, Place
@@ -26,6 +26,8 @@ from fidelity_otel.processor.tally import Tally
 from fidelity_otel.processor.wire_logs import carriers
 
 __all__ = ["Accepted", "Intake", "flags_of"]
+
+_REST_SECONDS: Final = 0.02
 
 
 class Accepted(NamedTuple):
@@ -62,6 +64,9 @@ class Intake:
         clock: ns since the epoch, steady.
         max_request_bytes: largest request.
         meter: hears of every request.
+        wait_seconds: how long a request waits while the journal is full. Requests wait in the order
+            in which they came: were they turned away at once, room would go to whoever asks most
+            often, and exporters that give up after some tries would lose spans.
         tracer: makes the service's own spans.
     """
 
@@ -75,6 +80,7 @@ class Intake:
         clock: Callable[[], int],
         max_request_bytes: int,
         meter: Meter = lambda *_: None,
+        wait_seconds: float = 0.0,
         tracer: Tracer = OFF,
     ) -> None:
         self.journal = journal
@@ -85,6 +91,8 @@ class Intake:
         self.meter = meter
         self._clock = clock
         self._tracer = tracer
+        self._wait_seconds = wait_seconds
+        self._turn = asyncio.Lock()
 
     async def take(self, signal: str, body: bytes, protocol: str) -> Accepted:
         """Take a request in; returns when all of it that was accepted is durable.
@@ -135,9 +143,10 @@ class Intake:
         said = "; ".join(m for m in (batch.reason, message) if m)
         return Accepted(batch.rejected, said), batch.spans
 
-    def _commit(self, parts: Sequence[wire.Part]) -> asyncio.Future[None]:
-        now = self._clock()
-        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _commit(self, parts: Sequence[wire.Part]) -> None:
+        loop = asyncio.get_running_loop()
+        until, now = loop.time() + self._wait_seconds, self._clock()
+        ready: asyncio.Future[None] = loop.create_future()
         frames = [
             frame(SPANS, pack_spans(p.trace_id, p.span_ids, p.otlp), time_ns=now, flags=flags_of(p))
             for p in parts
@@ -162,5 +171,13 @@ class Intake:
             if not ready.done():
                 ready.set_result(None)
 
-        self.journal.append(frames, durable)
-        return ready
+        async with self._turn:
+            while True:
+                try:
+                    self.journal.append(frames, durable)
+                    break
+                except JournalFull:
+                    if loop.time() >= until:
+                        raise
+                    await asyncio.sleep(_REST_SECONDS)
+        await ready

@@ -169,6 +169,7 @@ class Service:
             clock=self.clock,
             max_request_bytes=config["receive.max_request_bytes"],
             meter=health.meter,
+            wait_seconds=config["receive.wait_seconds"],
             tracer=own.tracer,
         )
         windows = Windows(store, lambda: live.sampler, config.values, self.clock)

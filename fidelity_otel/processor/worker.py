@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from fidelity_otel.errors import FidelityError
+from fidelity_otel.model import Trace
+from fidelity_otel.processor import wire_scan
 from fidelity_otel.processor.detect import History
 from fidelity_otel.processor.detect.shapes import Shape
 from fidelity_otel.processor.heap import steady_heap
@@ -26,7 +28,7 @@ from fidelity_otel.processor.log_format import set_up
 from fidelity_otel.processor.pipeline import Decided, Input, Pipeline
 from fidelity_otel.processor.tally import Tally
 
-__all__ = ["Task", "Told", "main", "work"]
+__all__ = ["Seen", "Task", "Told", "main", "work"]
 
 _GARBAGE: Final = (50_000, 20, 100)
 
@@ -41,35 +43,49 @@ class Task(NamedTuple):
     bodies: Mapping[str, bytes]
 
 
-class Told(NamedTuple):
-    """What a worker says of one trace.
+class Seen(NamedTuple):
+    """The shapes of a trace's tool results, by tool."""
 
-    `counts` is what deciding it counted, `shapes` the tools' results that were seen, by tool.
-    A record whose body is the trace's only part comes without it.
+    workflow: str
+    shapes: list[tuple[str, list[Shape]]]
+
+
+class Told(NamedTuple):
+    """What a worker says of a task's traces.
+
+    `counts` is what deciding them counted, `seen` what they showed, by trace id. A record whose
+    body is the trace's only part comes without it.
     """
 
-    decided: Decided
+    decided: Sequence[Decided]
     counts: Mapping[tuple[str, str], int]
-    workflow: str
-    shapes: Sequence[tuple[str, Shape]]
+    seen: Mapping[str, Seen]
 
 
 class _Noting(History):
-    """Knows nothing; notes what it is shown of one trace."""
+    """Knows nothing; notes what each trace shows."""
 
-    __slots__ = ("shapes", "workflow")
+    __slots__ = ("_now", "_seen_in")
 
     def __init__(self) -> None:
         super().__init__()
-        self.clear()
+        self.take()
 
-    def clear(self) -> None:
-        self.workflow = ""
-        self.shapes: list[tuple[str, Shape]] = []
+    def take(self) -> dict[str, Seen]:
+        """What was noted, by trace id; it begins anew."""
+        noted = getattr(self, "_seen_in", {})
+        self._seen_in: dict[str, Seen] = {}
+        self._now: list[tuple[str, list[Shape]]] = []
+        return noted
+
+    def about(self, trace: Trace) -> History:
+        self._now = []
+        self._seen_in[trace.trace_id] = Seen(trace.workflow, self._now)
+        return self
 
     def learn(self, workflow: str, name: str, shapes: Iterable[Shape]) -> None:
-        self.workflow = workflow
-        self.shapes += [(name, shape) for shape in shapes]
+        del workflow  # it is the trace's
+        self._now.append((name, list(shapes)))
 
 
 def work(connection: Connection) -> None:
@@ -82,27 +98,24 @@ def work(connection: Connection) -> None:
         except (EOFError, OSError):
             return
         if task.given is not None:
+            wire_scan.use(task.given[0]["receive.native"])
             pipeline = make_pipeline(Rules.of(task.given), tally, noted)
         assert pipeline is not None  # the first task has what it is made from
-        told = [_decide(pipeline, task, given, noted, tally) for given in task.batch]
+        decided = pipeline.decide(
+            task.batch, now_ns=task.now_ns, known=task.known, body=task.bodies.__getitem__
+        )
+        lean = [_lean(given, each) for given, each in zip(task.batch, decided, strict=True)]
         try:
-            connection.send(told)
+            connection.send(Told(lean, tally.take(), noted.take()))
         except OSError:
             return
 
 
-def _decide(pipeline: Pipeline, task: Task, given: Input, noted: _Noting, tally: Tally) -> Told:
-    noted.clear()
-    (decided,) = pipeline.decide(
-        [given],
-        now_ns=task.now_ns,
-        known=task.known,
-        body=lambda trace_id: task.bodies[trace_id],
-    )
+def _lean(given: Input, decided: Decided) -> Decided:
     record = decided.record
-    if record is not None and len(given.bodies) == 1 and record.otlp == given.bodies[0]:
-        decided = decided._replace(record=msgspec.structs.replace(record, otlp=b""))
-    return Told(decided, tally.take(), noted.workflow, noted.shapes)
+    if record is None or len(given.bodies) > 1 or record.otlp != given.bodies[0]:
+        return decided
+    return decided._replace(record=msgspec.structs.replace(record, otlp=b""))
 
 
 def main() -> None:

@@ -14,10 +14,10 @@ from zlib import crc32
 import msgspec
 
 from fidelity_otel.processor.detect import History
-from fidelity_otel.processor.live import Live
+from fidelity_otel.processor.live import Live, make_pipeline
 from fidelity_otel.processor.pipeline import Body, Decided, Input, Pipeline
 from fidelity_otel.processor.tally import Tally
-from fidelity_otel.processor.worker import Task, Told
+from fidelity_otel.processor.worker import Seen, Task, Told
 
 __all__ = ["Workers"]
 
@@ -75,6 +75,8 @@ class Workers:
     ) -> None:
         self._live = live
         self._pipeline = pipeline
+        # For what a worker has decided, and counted, without knowing what is usual.
+        self._again = make_pipeline(live, Tally(), history)
         self._history = history
         self._tally = tally
         self._log_format = log_format
@@ -109,35 +111,36 @@ class Workers:
             for share in shares
         ]
         sent = [bool(t.batch) and self._send(n, t) for n, t in enumerate(tasks)]
-        told: dict[str, Told] = {}
+        told: dict[str, tuple[Decided, Seen | None]] = {}
         for number, task in enumerate(tasks):
-            answers = self._answer(number, task, sent=sent[number]) if task.batch else []
-            told.update(zip((g.trace_id for g in task.batch), answers, strict=False))
+            answer = self._answer(number, task, sent=sent[number]) if task.batch else None
+            if answer is not None:
+                for (name, label), count in answer.counts.items():
+                    self._tally.add(name, label, count)
+                for given, decided in zip(task.batch, answer.decided, strict=True):
+                    told[given.trace_id] = decided, answer.seen.get(given.trace_id)
         # In the order of the batch: what is learned of one trace counts for the next.
-        return [
-            self._settled(given, told.get(given.trace_id))
-            or self._pipeline.decide([given], now_ns=now_ns, known=known, body=bodies.__getitem__)[
-                0
-            ]
-            for given in batch
-        ]
+        settled: list[Decided] = []
+        for given in batch:
+            pipeline, found = self._pipeline, told.get(given.trace_id)
+            if found is not None:
+                decided, seen = found
+                if seen is None or self._is_usual(seen):
+                    settled.append(_whole(given, decided))
+                    continue
+                pipeline = self._again
+            settled += pipeline.decide([given], now_ns=now_ns, known=known, body=bodies.__getitem__)
+        return settled
 
-    def _settled(self, given: Input, told: Told | None) -> Decided | None:
-        """What a worker decided, where what was learned from other traces does not change it."""
-        if told is None:
-            return None
-        usual, workflow = self._history.usual, told.workflow
-        if any(usual(workflow, name, shape) for name, shape in told.shapes):
-            return None
-        for name, shape in told.shapes:
-            self._history.learn(workflow, name, (shape,))
-        for (name, label), count in told.counts.items():
-            self._tally.add(name, label, count)
-        decided = told.decided
-        if decided.record is not None and not decided.record.otlp:
-            record = msgspec.structs.replace(decided.record, otlp=given.bodies[0])
-            decided = decided._replace(record=record)
-        return decided
+    def _is_usual(self, seen: Seen) -> bool:
+        """Whether what was learned from other traces says nothing of one; then it is learned."""
+        history = self._history
+        for name, shapes in seen.shapes:
+            if any(history.usual(seen.workflow, name, shape) for shape in shapes):
+                return False
+        for name, shapes in seen.shapes:
+            history.learn(seen.workflow, name, shapes)
+        return True
 
     def _send(self, number: int, task: Task) -> bool:
         """Hand a task over; whether the worker took it."""
@@ -155,7 +158,7 @@ class Workers:
         worker.has = rules
         return True
 
-    def _answer(self, number: int, task: Task, *, sent: bool) -> Sequence[Told]:
+    def _answer(self, number: int, task: Task, *, sent: bool) -> Told | None:
         """The worker's answer; of a new worker where this one dies, and none where that does."""
         for attempt in range(_TRIES):
             if attempt:
@@ -163,13 +166,13 @@ class Workers:
                 sent = self._send(number, task)
             if sent:
                 try:
-                    answers: Sequence[Told] = self._workers[number].connection.recv()
+                    answer: Told = self._workers[number].connection.recv()
                 except (EOFError, OSError):
                     continue
-                return answers
+                return answer
         self._replace(number)
         _log.error("%d traces are decided without workers, which die of them", len(task.batch))
-        return ()
+        return None
 
     def _replace(self, number: int) -> None:
         before = self._workers[number]
@@ -182,3 +185,11 @@ class Workers:
         )
         self._tally.add("worker_deaths")
         self._workers[number] = _Worker(self._log_format)
+
+
+def _whole(given: Input, decided: Decided) -> Decided:
+    """With the body that the worker did not send back."""
+    record = decided.record
+    if record is None or record.otlp:
+        return decided
+    return decided._replace(record=msgspec.structs.replace(record, otlp=given.bodies[0]))

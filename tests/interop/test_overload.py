@@ -168,7 +168,7 @@ def test_ten_times_too_much_is_put_off_and_nothing_is_lost(tmp_path: Path, missi
         missing("the Collector (`python3 tools/parts.py get otelcol`)")
     (tmp_path / "free").mkdir()
     with serving(tmp_path / "free", binary) as (service, through):
-        load(service, through, UNHINDERED)
+        free = sum(len(s.sent) for s in load(service, through, UNHINDERED)) / UNHINDERED
         unhindered = service.metric("fidelity_journal_bytes") / UNHINDERED
     small = int(unhindered / 10 * (SETTLE + FREED))
     (tmp_path / "small").mkdir()
@@ -201,7 +201,8 @@ def test_ten_times_too_much_is_put_off_and_nothing_is_lost(tmp_path: Path, missi
         assert service.stop() == 0
     assert [sender.lost for sender in senders] == [0] * len(senders)
     assert all(sender.sent for sender in senders)
-    assert refused > SECONDS, "it was not too much"
+    times = free * SECONDS / len(sent)
+    assert times > 5, "it was not too much"
     assert peak < 400
     with open_store(service.data) as store:
         for trace_id, count in sent.items():
@@ -209,6 +210,7 @@ def test_ten_times_too_much_is_put_off_and_nothing_is_lost(tmp_path: Path, missi
             assert stored is not None, f"trace {trace_id} is lost"
             assert stored.record.span_count == count
     print(
-        f"unhindered {unhindered / 1e6:.1f} MB/s; {total} spans in {SECONDS:.0f} s with a journal "
-        f"of {small / 1e6:.2f} MB, {refused:.0f} requests refused, none lost, at most {peak} MB"
+        f"{times:.1f} times too much: {unhindered / 1e6:.1f} MB/s unhindered, {total} spans in "
+        f"{SECONDS:.0f} s through a journal of {small / 1e6:.2f} MB, {refused:.0f} requests put off, "
+        f"none lost, at most {peak} MB of memory"
     )

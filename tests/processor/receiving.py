@@ -28,6 +28,7 @@ class Receiving:
         max_journal: int = 8 << 20,
         token: str = "",
         body_seconds: float = 60.0,
+        wait_seconds: float = 0.0,
     ) -> None:
         self.metered: Counter[tuple[str, str]] = Counter()
         self.journal = Journal(
@@ -46,6 +47,7 @@ class Receiving:
             clock=lambda: 1_000,
             max_request_bytes=max_request_bytes,
             meter=self._meter,
+            wait_seconds=wait_seconds,
         )
         self.http = HttpReceiver(self.intake, token=token, body_seconds=body_seconds)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from fidelity_otel.model import Finding
+from fidelity_otel.model import Finding, Trace
 from fidelity_otel.processor.detect.evidence import quoted
 from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.detect.recovery import of_steps
@@ -93,6 +93,11 @@ class History:
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], dict[Shape, int]] = {}
 
+    def about(self, trace: Trace) -> History:
+        """What the shapes of a trace are compared with, and told to."""
+        del trace
+        return self
+
     def learn(self, workflow: str, name: str, shapes: Iterable[Shape]) -> None:
         """Count the shapes of some successful results of a tool."""
         counts = self._seen.get((workflow, name))
@@ -124,6 +129,7 @@ def find(facts: Facts, history: History | None) -> Iterator[Finding]:
 
     Once all are given, the history learns this trace's shapes.
     """
+    history = history and history.about(facts.trace)
     here: dict[str, list[tuple[Step, Shape]]] = {}
     for step in facts.steps:
         if step.failure is None and step.result is not None:
