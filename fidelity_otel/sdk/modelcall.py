@@ -256,7 +256,11 @@ class ModelCall:
         usage: Usage | None = None,
     ) -> None:
         """What came back. `usage` None stands for a provider that did not say."""
-        if self._foreign or self._said("output"):
+        if self._foreign:
+            if usage is None and self._around:  # what the framework cannot tell either
+                self.recording.lose("usage_missing")
+            return
+        if self._said("output"):
             return
         put = self.recording.put
         reasons = [_FINISH.get(reason, reason) for reason in finish_reasons if reason]

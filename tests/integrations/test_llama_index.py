@@ -10,6 +10,7 @@ import pytest
 
 import fidelity_otel as fidelity
 from fidelity_otel.conformance import QUESTION, SECRET, library
+from fidelity_otel.conformance.chat_wire import TOOLS
 from fidelity_otel.conformance.framework import Framework
 from fidelity_otel.loopback import Loopback
 from fidelity_otel.testing import Recorded, assert_trace, record
@@ -39,19 +40,24 @@ class OpenAILike(CustomLLM):
         sent = [{"role": m.role.value, "content": m.content} for m in messages]
         return {"model": "small-model", "messages": sent, **more}
 
+    def _said(self, text: str, raw: Any) -> ChatMessage:
+        message = raw.choices[0].message
+        calls = {"tool_calls": message.tool_calls} if message.tool_calls else {}
+        return ChatMessage(role="assistant", content=text, additional_kwargs=calls)
+
     @llm_chat_callback()
     def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
         with openai.OpenAI(base_url=self.url + "/v1", api_key="x", max_retries=2) as client:
-            raw = client.chat.completions.create(**self._ask(messages))
-        said = ChatMessage(role="assistant", content=raw.choices[0].message.content)
-        return ChatResponse(message=said, raw=raw)
+            raw = client.chat.completions.create(**self._ask(messages, **kwargs))
+        return ChatResponse(message=self._said(raw.choices[0].message.content or "", raw), raw=raw)
 
     @llm_chat_callback()
     def stream_chat(self, messages: Any, **kwargs: Any) -> Any:
         def steps() -> Iterator[ChatResponse]:
             text = ""
             with openai.OpenAI(base_url=self.url + "/v1", api_key="x", max_retries=2) as client:
-                for raw in client.chat.completions.create(**self._ask(messages, stream=True)):
+                asked = self._ask(messages, stream=True, **kwargs)
+                for raw in client.chat.completions.create(**asked):
                     delta = (raw.choices[0].delta.content or "") if raw.choices else ""
                     text += delta
                     said = ChatMessage(role="assistant", content=text)
@@ -101,7 +107,8 @@ class TestLlamaIndex(Framework):
 
     def call(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
         asked = [ChatMessage(role="user", content=QUESTION)]
-        return client.stream_chat(asked) if stream else client.chat(asked)
+        more = {"tools": TOOLS} if tools else {}
+        return client.stream_chat(asked, **more) if stream else client.chat(asked, **more)
 
     async def acall(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
         asked = [ChatMessage(role="user", content=QUESTION)]
@@ -113,10 +120,6 @@ class TestLlamaIndex(Framework):
 
     def break_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(instrumentation, "get_dispatcher")
-
-    # This model class offers no tools.
-    test_tools = None  # type: ignore[assignment]
-    test_tools_streamed = None  # type: ignore[assignment]
 
 
 @pytest.fixture

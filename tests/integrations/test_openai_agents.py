@@ -51,21 +51,21 @@ class TestChatCompletions(Framework):
 
     def call(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
         if stream:
-            return asyncio.run(closing(client, self.all_of(client)))
-        more = {"tools": [order, refund], "tool_use_behavior": "stop_on_first_tool"}
-        agent = agent_of(client, **(more if tools else {}))
-        return asyncio.run(closing(client, agents.Runner.run(agent, QUESTION)))
+            return asyncio.run(closing(client, self.all_of(client, tools=tools)))
+        return asyncio.run(closing(client, self.acall(client, tools=tools)))
 
-    async def all_of(self, client: Any) -> list[Any]:
-        return [item async for item in await self.acall(client, stream=True)]
+    async def all_of(self, client: Any, *, tools: bool) -> list[Any]:
+        return [item async for item in await self.acall(client, stream=True, tools=tools)]
 
     async def close_async_client(self, client: Any) -> None:
         await client._client.close()
 
     async def acall(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
+        more = {"tools": [order, refund], "tool_use_behavior": "stop_on_first_tool"}
+        agent = agent_of(client, **(more if tools else {}))
         if stream:
-            return streamed(agents.Runner.run_streamed(agent_of(client), QUESTION))
-        return await agents.Runner.run(agent_of(client), QUESTION)
+            return streamed(agents.Runner.run_streamed(agent, QUESTION))
+        return await agents.Runner.run(agent, QUESTION)
 
     def patched(self) -> dict[str, Any]:
         return {"processors": len(tracing.get_trace_provider()._multi_processor._processors)}
@@ -82,7 +82,6 @@ class TestChatCompletions(Framework):
     test_stream = None  # type: ignore[assignment]
     test_stream_closed_early = None  # type: ignore[assignment]
     test_stream_never_read = None  # type: ignore[assignment]
-    test_tools_streamed = None  # type: ignore[assignment]
 
 
 @agents.function_tool

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
+import json
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 import fidelity_otel as fidelity
-from fidelity_otel.conformance import QUESTION, SECRET, library
+from fidelity_otel.conformance import QUESTION, SECRET, TOOL_CALLS, library
 from fidelity_otel.conformance.framework import Framework
 from fidelity_otel.loopback import Loopback
 from fidelity_otel.testing import Recorded, SeenSpan, record
@@ -22,6 +24,7 @@ import openai  # noqa: E402 - it comes with the library
 from pydantic_ai.models.openai import OpenAIChatModel  # noqa: E402
 from pydantic_ai.models.test import TestModel as PretendModel  # noqa: E402
 from pydantic_ai.providers.openai import OpenAIProvider  # noqa: E402
+from pydantic_ai.toolsets import FunctionToolset  # noqa: E402
 
 RELEASE = tuple(map(int, importlib.metadata.version("pydantic-ai-slim").split(".")[:2]))
 
@@ -38,13 +41,28 @@ class TestPydanticAI(Framework):
     make_async_client = make_client
 
     def call(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
-        return asyncio.run(closing(client, self.all_of(client) if stream else client.run(QUESTION)))
+        work = self.all_of(client, tools=tools) if stream else self.acall(client, tools=tools)
+        return asyncio.run(closing(client, work))
 
-    async def all_of(self, client: Any) -> list[Any]:
-        return [item async for item in await self.acall(client, stream=True)]
+    async def all_of(self, client: Any, *, tools: bool) -> list[Any]:
+        found: list[Any] = []
+        with self.one_turn(tools):
+            found += [item async for item in await self.acall(client, stream=True, tools=tools)]
+        return found
 
     async def acall(self, client: Any, *, stream: bool = False, tools: bool = False) -> Any:
-        return streamed(client) if stream else await client.run(QUESTION)
+        more: dict[str, Any] = {}
+        if tools:  # what the tools say is not sent
+            limits = pydantic_ai.UsageLimits(request_limit=1)
+            more = {"toolsets": [FunctionToolset([order, refund])], "usage_limits": limits}
+        if stream:
+            return streamed(client, **more)
+        with self.one_turn(tools):
+            return await client.run(QUESTION, **more)
+
+    def one_turn(self, tools: bool) -> Any:
+        limit = pydantic_ai.UsageLimitExceeded
+        return pytest.raises(limit) if tools else contextlib.nullcontext()
 
     async def close_async_client(self, client: Any) -> None:
         await client.model.client.close()
@@ -63,16 +81,14 @@ class TestPydanticAI(Framework):
     if RELEASE < (2, 68):  # closed early, its stream raises, with this integration or without
         test_stream_closed_early_async = None  # type: ignore[assignment]
 
-    # Its streams are asynchronous, and its tools need an agent that has them: see below.
+    # Its streams are asynchronous: see below.
     test_stream = None  # type: ignore[assignment]
     test_stream_closed_early = None  # type: ignore[assignment]
     test_stream_never_read = None  # type: ignore[assignment]
-    test_stream_without_usage_says_so = None  # type: ignore[assignment]
-    test_tools = None  # type: ignore[assignment]
-    test_tools_streamed = None  # type: ignore[assignment]
     # It raises errors of its own, and without capture says the form of messages: see below.
     test_api_error = None  # type: ignore[assignment]
     test_masked = None  # type: ignore[assignment]
+    # It closes its client's stream from elsewhere when it is cancelled, and does not say why.
     test_stream_cancelled = None  # type: ignore[assignment]
 
     def test_error_of_the_provider(self, server: Loopback, recorded: Recorded) -> None:
@@ -105,9 +121,26 @@ class TestPydanticAI(Framework):
         assert span["fidelity.stream.complete"] is False
         assert "partial_stream" in span.losses
 
+    def check_tools(self, span: SeenSpan) -> None:
+        """The library keeps arguments as the text that they came as."""
+        assert span["gen_ai.response.finish_reasons"] == ("tool_call",)
+        (answer,) = span.value("gen_ai.output.messages")
+        calls = [p for p in answer["parts"] if p["type"] == "tool_call"]
+        read = [(c["id"], c["name"], json.loads(c["arguments"])) for c in calls]
+        assert read == [(c["id"], c["name"], c["arguments"]) for c in TOOL_CALLS]
+        assert "refund" in span["gen_ai.tool.definitions"]
 
-async def streamed(agent: Any) -> AsyncGenerator[Any, None]:
-    async with agent.run_stream(QUESTION) as run:
+
+def order(id: int) -> str:  # noqa: A002 - as the kit calls it
+    return f"order {id}"
+
+
+def refund(id: int, sum: float) -> str:  # noqa: A002
+    return f"{sum} for {id}"
+
+
+async def streamed(agent: Any, **more: Any) -> AsyncGenerator[Any, None]:
+    async with agent.run_stream(QUESTION, **more) as run:
         async for piece in run.stream_text(delta=True, debounce_by=None):
             yield piece
 

@@ -6,6 +6,7 @@ ids are read is in test_transformers_format.py, which needs neither.
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from collections.abc import Iterator
@@ -199,6 +200,20 @@ def test_a_streamer(pipeline: Any, tokenizer: Any, recorded: Recorded) -> None:
     assert span["gen_ai.request.stream"] is True
     assert span["gen_ai.response.time_to_first_chunk"] > 0
     assert span.value("gen_ai.output.messages")[0]["parts"][0]["content"] == text
+
+
+@pytest.mark.skipif(
+    "tools" not in inspect.signature(transformers.TextGenerationPipeline.preprocess).parameters,
+    reason="this release takes no tools",
+)
+def test_tools(pipeline: Any, recorded: Recorded) -> None:
+    about = {"name": "order", "description": "look it up", "parameters": {"type": "object"}}
+    tools = [{"type": "function", "function": about}]
+    pipeline(asking(), tools=tools, max_new_tokens=2, do_sample=False)
+    pipeline(asking(), max_new_tokens=2, do_sample=False)
+    first, second = recorded.all(CHAT)
+    assert first.value("gen_ai.tool.definitions") == tools
+    assert "gen_ai.tool.definitions" not in second.attributes
 
 
 class Tired(transformers.TextIteratorStreamer):
