@@ -123,10 +123,14 @@ class HttpSender:
         out = self._privacy.out
         encoded: list[Encoded] = []
         for span in spans:
-            clean = out(span)
-            encoded.append((clean.resource, clean.instrumentation_scope, encode_span(clean)))
+            try:
+                clean = out(span)
+                encoded.append((clean.resource, clean.instrumentation_scope, encode_span(clean)))
+            except Exception as error:  # noqa: BLE001 - the others are sent
+                guard.counts["dropped_export"] += 1
+                guard.trip("encode", error)
             rest()
-        return self._send(encoded)
+        return not encoded or self._send(encoded)
 
     def _send(self, spans: list[Encoded]) -> bool:
         if len(spans) > 1 and sum(len(span[2]) for span in spans) > _REQUEST_BYTES:

@@ -166,6 +166,19 @@ def test_the_mask_sees_each_text_once_however_often_it_is_sent(server: Loopback)
     assert all(b"a!!" not in body for _, _, body in server.requests)
 
 
+def test_a_span_that_cannot_be_encoded_takes_no_other_with_it(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FIDELITY_STRICT", raising=False)
+    before = guard.counts["dropped_export"]
+    made = spans(3)
+    made[1].end_time = -1  # no time of OTLP's
+    assert sender(server).send(made)
+    assert sender(server).send([made[1]])
+    assert names(server) == ["s0", "s2"]
+    assert guard.counts["dropped_export"] == before + 2
+
+
 def test_a_request_of_many_pieces_is_one_message(server: Loopback) -> None:
     for compression in ("none", "gzip", "deflate"):
         assert sender(server, compression=compression).send(spans(90, text="é" * 3000))
