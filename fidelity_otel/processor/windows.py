@@ -16,6 +16,9 @@ __all__ = ["Closed", "Windows"]
 _CARRY: Final = "sample.carry"
 _DRAWN: Final = "sample.drawn_ns"
 _NS: Final = 1_000_000_000
+_MOST: Final = 20_000
+"""A window of so many traces is drawn before its time: a draw looks at all of them at once. What
+comes after goes to a window of its own, as whatever comes late does."""
 
 
 class Closed(NamedTuple):
@@ -27,6 +30,8 @@ class Closed(NamedTuple):
 
 class Windows:
     """Draws windows; the budget that one leaves over is carried to the next, restarts included.
+
+    A window is drawn when its time is over, or when it is full.
 
     Args:
         store: has windows and candidates, and keeps the draws.
@@ -61,16 +66,19 @@ class Windows:
         sampler, time_ns = self._sampler(), self._clock()
         length = max(1, round(sampler.settings.window_seconds * _NS))
         before = time_ns + 1 if now else time_ns // length * length
-        candidates = {w: self._store.window_candidates(w) for w in self._store.open_windows(before)}
-        total = sum(map(len, candidates.values()))
-        if not candidates:
+        ended, sizes = self._store.open_windows(before), self._store.undrawn_traces()
+        full = [w for w, traces in sizes.items() if traces >= _MOST and w not in ended]
+        due = [*ended, *full]
+        total = sum(sizes.get(window, 0) for window in due)
+        if not due:
             return Closed(0, 0)
         last = int(self._store.meta_get(_DRAWN) or 0)
         elapsed = (time_ns - last) / _NS if last else sampler.settings.window_seconds
         carry = float(self._store.meta_get(_CARRY) or 0.0)
         history = self._store.stratum_history()
         windows = enqueued = 0
-        for window, rows in candidates.items():
+        for window in due:
+            rows = self._store.window_candidates(window)
             # Of the time since the last draw each window gets its part by its number of traces.
             share = elapsed * len(rows) / total if total else 0.0
             drawn = sampler.draw(rows, history, carry=carry, elapsed_seconds=share)

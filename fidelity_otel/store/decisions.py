@@ -72,6 +72,26 @@ class StratumHistory(msgspec.Struct, frozen=True):
     partly: int = 0
 
 
+_OF_CANDIDATES = (
+    "trace_id",
+    "stratum",
+    "window",
+    "randomness",
+    "size",
+    "risk",
+    "flagged",
+    "retention",
+    "upstream",
+    "reasons",
+    "decision_revision",
+    "decided_ns",
+    "marks",
+    "workflow",
+    "release",
+)
+"""What a draw wants to know: not what was asked and answered."""
+
+
 class DecisionStore(Base):
     """Windows and draws of the store."""
 
@@ -90,11 +110,24 @@ class DecisionStore(Base):
         with self._db.read() as connection:
             return list(connection.scalars(query))
 
+    def undrawn_traces(self) -> dict[str, int]:
+        """Window → how many traces it holds, of those without a draw that hold any."""
+        w, t = schema.windows, schema.traces
+        query = (
+            select(w.c.window, func.count())
+            .join(t, t.c.window == w.c.window)
+            .where(w.c.drawn_ns == 0)
+            .group_by(w.c.window)
+            .order_by(w.c.window)
+        )
+        with self._db.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def window_candidates(self, window: str) -> list[WindowCandidate]:
         """All traces of a window that no draw has decided on, in order of their ids."""
         t, a = schema.traces, schema.arms
         query = (
-            select(t)
+            select(*(t.c[name] for name in _OF_CANDIDATES))
             .where(t.c.window == window)
             .where(~select(a.c.trace_id).where(a.c.trace_id == t.c.trace_id).exists())
             .order_by(t.c.trace_id)

@@ -20,8 +20,10 @@ def test_windows_are_open_until_drawn_and_only_those_that_began_before(store: St
     assert store.open_windows(100) == []
     assert store.open_windows(101) == ["a"]
     assert store.open_windows(1000) == ["a", "b"]
+    assert set(store.undrawn_traces()) == {"a", "b"}
     store.save_draw("a", {trace_id(0): (arm(False),)}, now_ns=5)
     assert store.open_windows(1000) == ["b"]
+    assert set(store.undrawn_traces()) == {"b"}
 
 
 def test_a_windows_beginning_is_its_earliest_trace_whatever_came_first(store: Store) -> None:
