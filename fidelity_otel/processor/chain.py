@@ -71,7 +71,6 @@ class Chain:
         decider: decides and stores, in a thread of its own.
         tally: counts.
         clock: ns since the epoch, steady.
-        settled: hears, per trace, the seconds from its last span to its decision stored.
         also: frames that are written together with the mark of a decided batch.
     """
 
@@ -83,7 +82,6 @@ class Chain:
         *,
         tally: Tally,
         clock: Callable[[], int],
-        settled: Callable[[float], None] = lambda _: None,
         also: Callable[[], list[bytes]] = list,
     ) -> None:
         self.journal = journal
@@ -92,7 +90,6 @@ class Chain:
         self._decider = decider
         self._tally = tally
         self._clock = clock
-        self._settled = settled
         self._also = also
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decide")
         self._stop = asyncio.Event()
@@ -137,10 +134,8 @@ class Chain:
             _log.warning("the store can be used again")
             self.stalled = None
         self._mark(ready)
-        now = self._clock()
         for each in ready:
             self.assembler.done(each)
-            self._settled((now - each.last_ns) / 1e9)
 
     def _decide(self, ready: Sequence[Ready]) -> None:
         inputs: list[Input] = []

@@ -145,7 +145,6 @@ class Service:
             decider,
             tally=self.tally,
             clock=self.clock,
-            settled=lambda seconds: metrics.observe("fidelity_decision_seconds", seconds),
             also=findings.take,
         )
         admission = Admission(config["receive.max_in_flight_bytes"])

@@ -72,6 +72,8 @@ def test_a_stock_exporter_to_api_trace_review_and_metrics(service: Serving, kind
     assert found["record"]["span_count"] == 2
     # The trace can be read a moment before it is counted.
     service.until(lambda: service.metric("fidelity_traces_total") == before + 1)
+    decisions = service.metric("fidelity_decision_seconds_count")
+    assert decisions == service.metric("fidelity_traces_total"), "each was waited for once"
 
     shown = subprocess.run(
         [FIDELITY, "trace", trace_id, "--data", str(service.data), "--format", "json"],
