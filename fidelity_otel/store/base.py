@@ -107,36 +107,33 @@ def chunks(values: Iterable[_T], size: int = CHUNK) -> Iterator[list[_T]]:
 
 
 def insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows that all have the same columns, of plain values.
-
-    On SQLite past SQLAlchemy's preparation of parameters, which would cost more than the insert.
-    """
-    if not rows:
-        return
-    if connection.dialect.name != "sqlite":
+    """Insert rows that all have the same columns, of plain values."""
+    if rows and not _insert_plainly(connection, table, rows):
         connection.execute(insert(table), list(rows))
-        return
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`insert_many`, leaving those rows alone whose key is there already."""
+    if rows and not _insert_plainly(connection, table, rows, " ON CONFLICT DO NOTHING"):
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        connection.execute(postgres_insert(table).on_conflict_do_nothing(), list(rows))
+
+
+def _insert_plainly(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], ending: str = ""
+) -> bool:
+    """On SQLite: insert past SQLAlchemy's preparation of parameters, which costs more than that."""
+    if connection.dialect.name != "sqlite":
+        return False
     columns = tuple(rows[0])
     names = ", ".join(f'"{column}"' for column in columns)
     marks = ", ".join("?" * len(columns))
     connection.exec_driver_sql(
-        f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})',  # noqa: S608 (names of our schema)
-        [tuple(row[column] for column in columns) for row in rows],
+        f'INSERT INTO "{table.name}" ({names}) VALUES ({marks}){ending}',  # noqa: S608 (our schema's names)
+        [tuple([row[column] for column in columns]) for row in rows],
     )
-
-
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, leaving those alone whose key is there already."""
-    if not rows:
-        return
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-        connection.execute(sqlite_insert(table).on_conflict_do_nothing(), list(rows))
-    else:
-        from sqlalchemy.dialects.postgresql import insert as postgres_insert
-
-        connection.execute(postgres_insert(table).on_conflict_do_nothing(), list(rows))
+    return True
 
 
 def clean(text: str) -> str:

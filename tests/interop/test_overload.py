@@ -32,6 +32,7 @@ from fidelity_otel.store import open_store  # noqa: E402
 SECONDS = float(os.environ.get("FIDELITY_OVERLOAD_SECONDS", "10"))
 UNHINDERED = 4.0
 SETTLE = 1.0
+TIMES = 13.0  # a little above ten: that rate is measured on a service that warms up
 FREED = 0.1  # seconds until what is decided has left the journal
 PATIENCE = 300.0
 """The Collector retries for so long by default; the SDK's exporter gets the same (its default, 10 s,
@@ -170,7 +171,7 @@ def test_ten_times_too_much_is_put_off_and_nothing_is_lost(tmp_path: Path, missi
     with serving(tmp_path / "free", binary) as (service, through):
         free = sum(len(s.sent) for s in load(service, through, UNHINDERED)) / UNHINDERED
         unhindered = service.metric("fidelity_journal_bytes") / UNHINDERED
-    small = int(unhindered / 10 * (SETTLE + FREED))
+    small = int(unhindered / TIMES * (SETTLE + FREED))
     (tmp_path / "small").mkdir()
     with serving(
         tmp_path / "small",

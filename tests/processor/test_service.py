@@ -138,6 +138,15 @@ def test_health_readiness_and_doctor(service: Serving) -> None:
     )  # it is never counted as traffic
 
 
+def test_python_alone_will_do_and_the_service_says_what_reads(tmp_path: Path) -> None:
+    with Serving(tmp_path / "data", FIDELITY_RECEIVE_NATIVE="off") as running:
+        assert "scanner     python" in running.said()
+        assert 'scanner="python"' in running.ask("/metrics")[1].decode()
+        assert running.send(request(span(1, 1, parent=None, name="w"), span(1, 2))) == 200
+        found = running.until(lambda: running.trace(f"{1:032x}"))
+        assert found["record"]["workflow"] == "w"
+
+
 def test_doctor_without_a_service_says_how_to_mend(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -219,7 +219,7 @@ def test_python_alone_can_be_chosen() -> None:
 def test_the_environment_chooses_for_every_command(said: str, used: str | None) -> None:
     code = "from fidelity_otel.processor import wire_scan; print(wire_scan.in_use())"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],  # the installed package, not the folder we are in
         env={"FIDELITY_RECEIVE_NATIVE": said},
         capture_output=True,
         text=True,
