@@ -32,7 +32,8 @@ from fidelity_otel.store import open_store  # noqa: E402
 SECONDS = float(os.environ.get("FIDELITY_OVERLOAD_SECONDS", "10"))
 UNHINDERED = 4.0
 SETTLE = 1.0
-FREED = 0.75  # seconds until what is decided has left the journal
+TIMES = 13.0  # a little above ten: that rate is measured on a service that warms up
+FREED = 0.1  # seconds until what is decided has left the journal
 PATIENCE = 300.0
 """The Collector retries for so long by default; the SDK's exporter gets the same (its default, 10 s,
 is shorter than what it may be asked to wait)."""
@@ -170,7 +171,7 @@ def test_ten_times_too_much_is_put_off_and_nothing_is_lost(tmp_path: Path, missi
     with serving(tmp_path / "free", binary) as (service, through):
         free = sum(len(s.sent) for s in load(service, through, UNHINDERED)) / UNHINDERED
         unhindered = service.metric("fidelity_journal_bytes") / UNHINDERED
-    small = int(unhindered / 10 * (SETTLE + FREED))
+    small = int(unhindered / TIMES * (SETTLE + FREED))
     (tmp_path / "small").mkdir()
     with serving(
         tmp_path / "small",
@@ -205,10 +206,8 @@ def test_ten_times_too_much_is_put_off_and_nothing_is_lost(tmp_path: Path, missi
     assert times > 5, "it was not too much"
     assert peak < 400
     with open_store(service.data) as store:
-        for trace_id, count in sent.items():
-            stored = store.trace(trace_id)
-            assert stored is not None, f"trace {trace_id} is lost"
-            assert stored.record.span_count == count
+        found = {row.trace_id: row.span_count for row in store.traces(limit=10_000_000)}
+    assert {trace_id: found.get(trace_id) for trace_id in sent} == sent
     print(
         f"{times:.1f} times too much: {unhindered / 1e6:.1f} MB/s unhindered, {total} spans in "
         f"{SECONDS:.0f} s through a journal of {small / 1e6:.2f} MB, {refused:.0f} requests put off, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,9 @@ import msgspec
 from fidelity_otel.model import Trace
 from fidelity_otel.processor.contract import Contracts
 from fidelity_otel.processor.contract.cases import Case
-from fidelity_otel.processor.detect import DEFAULT
+from fidelity_otel.processor.detect import DEFAULT, History
+from fidelity_otel.processor.detect.shapes import shape_of
+from fidelity_otel.processor.detect.wording import hands_over_tool, is_changing, is_reading
 from fidelity_otel.processor.service import make_pipeline
 from fidelity_otel.processor.tally import Tally
 
@@ -34,3 +37,21 @@ def test_an_odd_result_is_found_once_the_usual_is_known() -> None:
         detect(looked_up(usual), 0)
     assert "tool_schema_mismatch" in {f.mode for f in detect(odd, 0)}
     assert "tool_schema_mismatch" not in {f.mode for f in detect(looked_up(usual), 0)}
+
+
+def test_what_is_kept_of_names_is_bounded() -> None:
+    """Senders choose names; a service that runs for months must not keep whole ones of any size."""
+    history, long = History(), "x" * 100_000
+    tracemalloc.start()
+    try:
+        for number in range(3_000):
+            name = f"{number} {long}"
+            shape = shape_of({long: 1, "total": 2})
+            history.learn(name, name, [shape])
+            for ask in (hands_over_tool, is_changing, is_reading):
+                ask(name)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 8e6
+    assert history.usual(long, long, ("text",)) is None

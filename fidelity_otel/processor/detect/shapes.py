@@ -31,6 +31,7 @@ _KINDS: Final = {
     dict: "object",
 }
 _MOST_MEMBERS: Final = 24
+_NAME: Final = 100  # characters of a name that are looked at, and kept
 _ENOUGH: Final = 20
 _ENOUGH_HERE: Final = 4
 _USUAL: Final = 0.95
@@ -50,7 +51,7 @@ def shape_of(value: Any) -> Shape:
             return ("object", "*")
         return (
             "object",
-            *sorted(f"{k}:{_KINDS.get(type(v), 'nothing')}" for k, v in value.items()),
+            *sorted(f"{str(k)[:_NAME]}:{_KINDS.get(type(v), 'nothing')}" for k, v in value.items()),
         )
     return (kind,)
 
@@ -100,18 +101,19 @@ class History:
 
     def learn(self, workflow: str, name: str, shapes: Iterable[Shape]) -> None:
         """Count the shapes of some successful results of a tool."""
-        counts = self._seen.get((workflow, name))
+        key = (workflow[:_NAME], name[:_NAME])
+        counts = self._seen.get(key)
         if counts is None:
             if len(self._seen) >= self._MOST_TOOLS:
                 return
-            counts = self._seen[workflow, name] = {}
+            counts = self._seen[key] = {}
         for shape in shapes:
             if shape in counts or len(counts) < self._MOST_SHAPES:
                 counts[shape] = counts.get(shape, 0) + 1
 
     def usual(self, workflow: str, name: str, found: Shape) -> Shape | None:
         """The tool's usual shape where `found` is unlike it; None where it is not, or too early."""
-        return odd(self._seen.get((workflow, name), {}), found, _ENOUGH)
+        return odd(self._seen.get((workflow[:_NAME], name[:_NAME]), {}), found, _ENOUGH)
 
 
 def odd(counts: dict[Shape, int], found: Shape, enough: int) -> Shape | None:

@@ -45,6 +45,7 @@ _HANDED: Final = re.compile(
     r"ticket|raised? (?:it|this) with)",
     re.IGNORECASE,
 )
+_NAME: Final = 100  # characters of a tool's name that are looked at, and kept
 _HAND_TOOL: Final = re.compile(
     r"transfer.{0,12}(?:human|agent|person|rep)|escalat|hand_?(?:off|over)_?(?:to_)?(?:human|agent|"
     r"support|person)|human_?(?:agent|handoff|takeover|review|approval)"
@@ -65,9 +66,13 @@ def handed_over(answer: str) -> bool:
     return bool(answer) and _HANDED.search(answer[:_READ]) is not None
 
 
-@lru_cache(maxsize=1024)
 def hands_over_tool(name: str) -> bool:
     """Whether a tool of this name hands the case to a person."""
+    return _hands_over(name[:_NAME])
+
+
+@lru_cache(maxsize=1024)
+def _hands_over(name: str) -> bool:
     return _HAND_TOOL.search(name) is not None
 
 
@@ -88,14 +93,22 @@ _CHANGING: Final = frozenset(
 )
 
 
-@lru_cache(maxsize=4096)
 def is_changing(name: str) -> bool:
     """Whether a tool's name begins with a word for changing something: cancel_order, sendMail."""
-    first = _WORDS.search(name[:100])
+    return _changes(name[:_NAME])
+
+
+@lru_cache(maxsize=4096)
+def _changes(name: str) -> bool:
+    first = _WORDS.search(name)
     return first is not None and first.group().lower() in _CHANGING
 
 
-@lru_cache(maxsize=4096)
 def is_reading(name: str) -> bool:
     """Whether a tool's name says that it only reads: get_order, searchFlights, db.query."""
-    return not _READING.isdisjoint(word.lower() for word in _WORDS.findall(name[:100]))
+    return _reads(name[:_NAME])
+
+
+@lru_cache(maxsize=4096)
+def _reads(name: str) -> bool:
+    return not _READING.isdisjoint(word.lower() for word in _WORDS.findall(name))
