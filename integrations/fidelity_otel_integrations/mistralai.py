@@ -1,7 +1,8 @@
 """mistralai ≥ 1.5: chat, agents, fim, embeddings; sync, async, streams, parse; its retries.
 
-Where the client's own tracing is turned on (it is off by default) and goes where ours goes, its
-span of the same call is left out, so that tokens count once; what it sends elsewhere stays.
+Some releases trace themselves wherever there is a global provider, others once told to. Where that
+goes where ours goes, the client's span of the same call is left out, so that tokens count once;
+what it sends elsewhere stays.
 """
 
 from __future__ import annotations
