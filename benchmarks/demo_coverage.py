@@ -79,6 +79,7 @@ class Mark:
     mode: str | None = None
     hand_picked: bool = False
     phase: str = ""
+    finished_ns: int = NOW_NS
 
 
 # --- the traffic ---------------------------------------------------------------------------------

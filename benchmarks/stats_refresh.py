@@ -42,7 +42,7 @@ class Refreshed(NamedTuple):
     estimates: int
 
 
-def refreshed(traces: int = 10_000_000, verdicts: int = 10_000, times: int = 3) -> Refreshed:
+def refreshed(traces: int = 10_000_000, verdicts: int = 10_000, times: int = 9) -> Refreshed:
     """The fastest of some refreshes of a report over so many traces."""
     rng = np.random.default_rng(29)
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder)) as store:

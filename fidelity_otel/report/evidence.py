@@ -43,9 +43,10 @@ def coverage_of(frame: Frame) -> ReviewCoverage:
     verdicts: Counter[str] = Counter()
     people: set[str] = set()
     double = hand = 0
-    for reviews in frame.reviews:
+    for reviews in filter(None, frame.reviews):
         sampled = [r for r in reviews if not r.hand_picked]
-        verdicts.update(r.verdict for r in sampled)
+        for r in sampled:
+            verdicts[r.verdict] += 1
         people.update(r.reviewer for r in reviews)
         hand += len(reviews) - len(sampled)
         double += len({r.reviewer for r in sampled}) >= _PAIR

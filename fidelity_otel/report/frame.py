@@ -118,6 +118,8 @@ class Frame:
 
     def take(self, rows: Flags) -> Frame:
         """The traces where `rows` (bool, length N) holds."""
+        if rows.all():
+            return self
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
         return Frame(**{n: c if n == "strata" else c[rows] for n, c in columns.items()})
 

@@ -26,14 +26,17 @@ def mode_lines(
         counted: (mode, worst state) → traces that are rows of the frame only as counts.
     """
     found = Counter(counted)
-    for states in frame.states:
+    for states in filter(None, frame.states):
         found.update(states.items())
     named: Counter[str] = Counter()
     rows: defaultdict[str, list[int]] = defaultdict(list)  # where a mode was found or named
     for row, (states, reviews) in enumerate(zip(frame.states, frame.reviews, strict=True)):
-        modes = {r.mode for r in reviews if r.mode and not r.hand_picked} if reviews else ()
-        named.update(modes)
-        for mode in {*states, *modes}:
+        if not states and not reviews:
+            continue
+        modes = {r.mode for r in reviews if r.mode and not r.hand_picked}
+        for mode in modes:
+            named[mode] += 1
+        for mode in modes.union(states):
             rows[mode].append(row)
     total = Counter[str]()
     for (mode, _), n in found.items():

@@ -279,14 +279,19 @@ def _windows(
     lines: dict[str, list[WindowLine]] = {window: [] for window, _ in WINDOWS}
     for name, rows in _all_and_each(frame, chosen.max_workflows):
         mine, known = frame.take(rows), wrong[rows]
+        whole = (make.fidelity(mine, known), make.silent_failure(mine, known))
         for window, days in WINDOWS:
             start = None if days is None else window_start(now_ns, days)
             if start is not None and since_ns is not None and start < since_ns:
                 continue
             inside = mine.start_ns >= (start or 0)
-            part = mine.take(inside)
-            fidelity = make.fidelity(part, known[inside], window=window)
-            silent = make.silent_failure(part, known[inside], window=window)
+            if inside.all():
+                part = mine
+                fidelity, silent = (msgspec.structs.replace(e, window=window) for e in whole)
+            else:
+                part = mine.take(inside)
+                fidelity = make.fidelity(part, known[inside], window=window)
+                silent = make.silent_failure(part, known[inside], window=window)
             gap = None
             if benchmark is not None and name is None:
                 gap = _gap(benchmark.score, benchmark.cases, fidelity)

@@ -206,11 +206,13 @@ def summed(tallies: Sequence[Tally], without: Sequence[Tally] = ()) -> Tally:
     parts: list[tuple[Matrix, Matrix, Matrix]] = []
     for sign, each in [*((1, t) for t in tallies), *((-1, t) for t in without)]:
         here = np.array([names.setdefault(n, len(names)) for n in each.names], dtype=np.int64)
-        cells, times, modes = each.cells.copy(), each.times.copy(), each.modes.copy()
-        for matrix, columns in ((cells, (1, 2, 3)), (times, (1,)), (modes, (1,))):
-            for column in columns:
-                matrix[:, column] = here[matrix[:, column]]
-            matrix[:, -1] *= sign
+        cells, times, modes = each.cells, each.times, each.modes
+        if sign < 0 or (here != np.arange(here.size)).any():  # else all is in its place already
+            cells, times, modes = cells.copy(), times.copy(), modes.copy()
+            for matrix, columns in ((cells, (1, 2, 3)), (times, (1,)), (modes, (1,))):
+                for column in columns:
+                    matrix[:, column] = here[matrix[:, column]]
+                matrix[:, -1] *= sign
         parts.append((cells, times, modes))
     if not parts:
         return NOTHING

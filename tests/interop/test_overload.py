@@ -203,7 +203,7 @@ def test_ten_times_too_much_is_put_off_and_nothing_is_lost(tmp_path: Path, missi
     assert [sender.lost for sender in senders] == [0] * len(senders)
     assert all(sender.sent for sender in senders)
     times = free * SECONDS / len(sent)
-    assert times > 5, "it was not too much"
+    assert refused > 0, "it was not too much"
     assert peak < 400
     with open_store(service.data) as store:
         found = {row.trace_id: row.span_count for row in store.traces(limit=10_000_000)}

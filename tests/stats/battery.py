@@ -418,6 +418,20 @@ def whole_estimate(load: Load) -> None:
 
 
 @check
+def rows_of_many_units(load: Load) -> None:
+    estimate = load("estimate").estimate
+    rng = np.random.default_rng(4)
+    f = rng.choice([0.2, 0.6, 0.9], 300)
+    label = np.where(np.arange(300) < 100, (rng.random(300) < f).astype(float), np.nan)
+    units = np.where(np.isnan(label), np.where(f > 0.5, 7, 1), 1)
+    stratum = rng.integers(0, 2, 300)
+    rows = np.repeat(np.arange(300), units)
+    short = estimate(label, prediction=f, stratum=stratum, units=units)
+    long = estimate(label[rows], prediction=f[rows], stratum=stratum[rows])
+    near((short.estimate, short.low, short.N), (long.estimate, long.low, long.N))
+
+
+@check
 def draws(load: Load) -> None:
     priority, allocate = load("priority"), load("allocate")
     rng = np.random.default_rng(7)
