@@ -195,7 +195,8 @@ def test_ten_times_too_much_is_put_off_and_nothing_is_lost(tmp_path: Path, missi
             for line in told
             if line.startswith("fidelity_received_requests_total") and 'status="refused"' in line
         )
-        assert service.ask("/readyz")[0] == 200
+        # Ready again once the journal has fallen well below its limit, not at the first free byte.
+        service.until(lambda: service.ask("/readyz")[0] == 200, PATIENCE)
         assert service.process is not None
         status = Path(f"/proc/{service.process.pid}/status").read_text()
         peak = int(status.partition("VmHWM:")[2].split()[0]) // 1024
@@ -203,7 +204,8 @@ def test_ten_times_too_much_is_put_off_and_nothing_is_lost(tmp_path: Path, missi
     assert [sender.lost for sender in senders] == [0] * len(senders)
     assert all(sender.sent for sender in senders)
     times = free * SECONDS / len(sent)
-    assert refused > 0, "it was not too much"
+    filled = len(sent) * (unhindered / free) / small  # by what a trace takes in the journal
+    assert filled > 2, "the journal was never full: it was not too much"
     assert peak < 400
     with open_store(service.data) as store:
         found = {row.trace_id: row.span_count for row in store.traces(limit=10_000_000)}
