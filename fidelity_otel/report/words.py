@@ -188,8 +188,8 @@ def notes_of(made: Summary) -> list[str]:
     )
     if made.always is not None:
         notes.append(
-            f"For people who look every day, {interval(made.always)} holds at every moment at once; "
-            f"the interval above holds for one look. This one uses no predictions."
+            f"For people who look every day, {interval(made.always)} holds at every moment at "
+            f"once; the interval above holds for one look. This one uses no predictions."
         )
     if made.corrected is not None:
         notes.append(
