@@ -189,7 +189,7 @@ def cluster_cells(repeats: int, *, shares: tuple = SHARES, sizes: tuple = SIZES)
             for p in shares:
                 rng = np.random.default_rng([n, round(p * 1000), round(alike * 10)])
                 tally = Tally()
-                for _ in range(min(repeats, 2000 if n >= 1000 else repeats)):
+                for _ in range(repeats):
                     turns = rng.choice((1, 2, 4, 9), max(3, round(n / 4)))
                     share = np.full(turns.size, p)
                     if alike:

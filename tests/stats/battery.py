@@ -162,13 +162,29 @@ def clusters(load: Load) -> None:
     got = cluster.clustered(alone, z, u, group)
     totals = np.array([((y - y.mean()) * (group == c)).sum() / 8 for c in range(4)])
     near(got.variance, 4 / 3 * (totals**2).sum())
-    near(got.df, 3.0)
     weights = np.bincount(group) / 8
     alike = (weights**2).sum() * 8
     effect = float(got.variance) / ((y - y.mean()) ** 2 / 64).sum()
     similarity = min(max((effect - 1) / (alike - 1), 0), 1)
-    drawn = (3 * similarity + 5) / 8
+    drawn = (3 * similarity + 1) / 4
     near(got.unit, (1 + (alike - 1) * drawn) / 8)
+    each = (1 - similarity) * weights / 8 + similarity * weights**2
+    of_sizes = each.sum() ** 2 / (each**2).sum() - 1
+    uneven = (totals**4).sum() - (totals**2).sum() ** 2 / 4
+    near(got.df, min(of_sizes, 2 * (totals**2).sum() ** 2 / uneven))
+    near(_freedom_of(cluster, [0.1, -0.1, 0.1, -0.1], [2, 2, 2, 2], 0.3), 3.0)
+    near(_freedom_of(cluster, [0.1, -0.1, 0.1, -0.1], [1, 1, 2, 2], 1.0), 100 / 34 - 1)
+    near(_freedom_of(cluster, [0.1, -0.1, 0.1, -0.1], [1, 1, 2, 2], 0.0), 36 / 10 - 1)
+    near(
+        _freedom_of(cluster, [0.3] + [-0.01] * 30, [1] * 31, 0.2),
+        2 * 0.093**2 / (0.0081003 - 0.093**2 / 31),
+    )
+
+
+def _freedom_of(cluster: Any, totals: list[float], sizes: list[int], alike: float) -> float:
+    """Degrees of freedom of clusters of so many rows, all of one weight."""
+    weights = np.array(sizes) / sum(sizes)
+    return float(cluster._freedom(np.array(totals), weights, weights / sum(sizes), alike))
 
 
 @check
