@@ -69,26 +69,22 @@ def _bias(size: np.ndarray, y: np.ndarray, k: float, steps: int = 100) -> tuple[
 
     The mean is unbiased if every unit's chosen/π is 1 on average, whatever the other units drew. So
     one unit's number runs through (0, 1] while those of the others stay, in finer steps where it is
-    likely chosen, and both sides of the coin count by their probability: the same expectation with
-    far less noise.
+    likely chosen: the same expectation with far less noise.
     """
     rng = np.random.default_rng(5)
-    fraction = k - int(k)
-    sides = [(fraction / 2, fraction), (1.0, 1.0 - fraction)]
     found = []
     for _ in range(40):
         others = 1.0 - rng.random(size.size)
         off = 0.0
         for unit in range(size.size):
             u, mean = others.copy(), 0.0
-            near = min(1.0, 3.0 * bottom_k(size, u, k, 1.0).probability[unit] / (fraction or 1.0))
+            near = min(1.0, 3.0 * bottom_k(size, u, k).probability[unit])
             for start, end in ((0.0, near), (near, 1.0)):
                 step = (end - start) / steps
                 for u[unit] in start + step * (np.arange(steps) + 1.0 - rng.random()):
-                    for coin, chance in sides:
-                        if chance * step > 0.0:
-                            got = bottom_k(size, u, k, coin)
-                            mean += chance * step * got.selected[unit] / got.probability[unit]
+                    got = bottom_k(size, u, k)
+                    if got.selected[unit]:
+                        mean += step / got.probability[unit]
             off += y[unit] * (mean - 1.0) / size.size
         found.append(off)
     return abs(float(np.mean(found))), 3.0 * float(np.std(found, ddof=1)) / len(found) ** 0.5

@@ -213,7 +213,7 @@ def windows_draw(
         cells += [(here[world.stratum[here] == int(h)], v) for h, v in k.items()]
     for r in range(repeats):
         for mine, k in cells:
-            got = bottom_k(world.size[mine], 1.0 - rng.random(mine.size), k, 1.0 - rng.random())
+            got = bottom_k(world.size[mine], 1.0 - rng.random(mine.size), k)
             found[0].append(np.full(int(got.selected.sum()), r))
             found[1].append(mine[got.selected])
             found[2].append(got.probability[got.selected])

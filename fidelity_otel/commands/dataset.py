@@ -67,7 +67,7 @@ def export(
             elif style == "parquet":
                 count = write_parquet(found, output)
             else:
-                count = write_hf(list(found), output)
+                count = write_hf(found, output)
         except OSError as error:
             raise InputError(f"{output}: cannot be written: {error.strerror}") from None
     click.echo(f"wrote {count} cases to {output}", err=True)

@@ -149,7 +149,7 @@ def read_census(
         frame = frame_of(part.columns)
         if part.counted:
             looked.append(frame)
-            without.append(tally_of(frame))
+            without.append(_as_folded(part.columns, frame))
             continue
         waiting.append(frame)
         many = many or sum(map(len, waiting)) > most
@@ -158,6 +158,21 @@ def read_census(
             looked += [each.take(~_plain(each, keep)) for each in waiting]
             waiting.clear()
     return Census(joined([*looked, *waiting]), summed(tallies, without))
+
+
+def _as_folded(columns: dict[str, list[Any]], frame: Frame | None = None) -> Tally:
+    """The counts of rows as a fold holds them, whatever was told of the traces before or since.
+
+    Outcomes move a prediction, and come after a window was folded as well as before. A fold knows
+    of none, so that rows are taken out of it where they were counted.
+
+    Args:
+        columns: the rows.
+        frame: made of them, if there is one.
+    """
+    if frame is None or any(columns["outcomes"]):
+        frame = frame_of({**columns, "outcomes": [{}] * len(columns["trace_id"])})
+    return tally_of(frame)
 
 
 def _plain(frame: Frame, keep: Container[str]) -> Flags:
@@ -179,7 +194,7 @@ def fold_windows(store: FoldSource, *, now_ns: int) -> int:
     folded = 0
     for state in store.windows_to_fold(least=FOLD_AT_ONCE, before_ns=now_ns - _DAY_NS):
         parts = store.window_columns(state.window, rows=MOST_ROWS)
-        tally = summed([tally_of(frame_of(columns)) for columns in parts]).compact()
+        tally = summed([_as_folded(columns) for columns in parts]).compact()
         counted = Fold(state.window, tally.first_ns, tally.last_ns, encode(tally))
         folded += store.save_fold(counted, state)
     return folded

@@ -7,6 +7,7 @@ the sampling happened to prefer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -14,14 +15,28 @@ import msgspec
 import numpy as np
 
 from fidelity_otel.model import Finding, Message, Review, ToolCall, Trace
-from fidelity_otel.report.frame import FrameSource, read_frame
+from fidelity_otel.report.frame import frame_of, joined
 from fidelity_otel.store import StoredTrace
 
 __all__ = ["Case", "CaseDocument", "CaseSource", "cases"]
 
 
-class CaseSource(FrameSource, Protocol):
+class CasePages(Protocol):
+    """As `store.Pages`."""
+
+    def looked_at(self) -> Iterator[dict[str, list[Any]]]:
+        """The traces drawn, picked or reviewed."""
+        ...
+
+
+class CaseSource(Protocol):
     """What an export needs of the store."""
+
+    def pages(
+        self, since_ns: int | None = None, until_ns: int | None = None
+    ) -> AbstractContextManager[CasePages]:
+        """One view of a span of time."""
+        ...
 
     def trace(self, trace_id: str) -> StoredTrace | None:
         """One trace with its body and reviews."""
@@ -40,8 +55,9 @@ class CaseDocument(msgspec.Struct, frozen=True, omit_defaults=True):
 class Case(msgspec.Struct, frozen=True):
     """One reviewed trace.
 
-    `label` is the mean verdict, 0 to 1. `weight` is 1/π after the correction for non-response, None
-    for hand-picked traces, which stand for nothing but themselves. `expected` is the reviewers'
+    `label` is the mean verdict, 0 to 1. `probability` is that of being drawn, head sampling before
+    us included; `weight` is its inverse after the correction for non-response. Both are None for
+    hand-picked traces, which stand for nothing but themselves. `expected` is the reviewers'
     correction, else the answer where it was right, else None. `messages` is the conversation up to
     the answer, in the GenAI conventions' shape.
     """
@@ -78,7 +94,10 @@ def cases(
     workflow: str | None = None,
     hand_picked: bool = False,
 ) -> Iterator[Case]:
-    """Every reviewed trace, oldest first.
+    """Every reviewed trace, oldest first, its body read when it is its turn.
+
+    Only traces that were drawn, picked or reviewed are held at once, without their bodies: as many
+    as people review, whatever the traffic.
 
     Args:
         store: where they are.
@@ -87,8 +106,16 @@ def cases(
         workflow: of this one only.
         hand_picked: also those that a person chose for review.
     """
-    frame = read_frame(store, since_ns)
-    weight = np.where(frame.judged, 1.0 / frame.answered, np.nan)
+    with store.pages(since_ns) as pages:
+        seen = list(pages.looked_at())
+    frame = joined([frame_of(columns) for columns in seen])
+    upstream = {
+        trace_id: p
+        for columns in seen
+        for trace_id, p in zip(columns["trace_id"], columns["upstream"], strict=True)
+    }
+    kept = np.array([upstream[trace_id] for trace_id in frame.trace_id], dtype=np.float64)
+    weight = np.where(frame.judged, 1.0 / (frame.answered * kept), np.nan)
     for k, trace_id in enumerate(frame.trace_id):
         if workflow is not None and frame.workflow[k] != workflow:
             continue
@@ -98,7 +125,7 @@ def cases(
         stored = store.trace(str(trace_id))
         if stored is None or stored.erased_ns:
             continue
-        probability = float(frame.pi[k]) if sampled else None
+        probability = float(frame.pi[k] * kept[k]) if sampled else None
         case = _case(
             stored,
             read_otlp(stored.record.otlp) if stored.record.otlp else None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import msgspec
 from fidelity_otel.errors import InputError
 from fidelity_otel.report.dataset import Case, as_row
 
-__all__ = ["card", "write_hf", "write_jsonl", "write_parquet"]
+__all__ = ["write_hf", "write_jsonl", "write_parquet"]
 
 HF_FILE = "data/test-00000-of-00001.parquet"
+_ROWS_AT_ONCE = 500
+"""Cases with their conversations that are held in memory, and a row group of the file."""
 
 
 def write_jsonl(cases: Iterable[Case], path: Path) -> int:
@@ -30,6 +33,8 @@ def write_jsonl(cases: Iterable[Case], path: Path) -> int:
 def write_parquet(cases: Iterable[Case], path: Path) -> int:
     """One Parquet file; nested columns (messages, documents, …) hold JSON text.
 
+    Cases are written some at a time, as they come; returns how many.
+
     Raises:
         InputError: pyarrow is not installed.
     """
@@ -41,27 +46,48 @@ def write_parquet(cases: Iterable[Case], path: Path) -> int:
             "Parquet needs pyarrow, which this installation lacks. "
             "Mend: pip install 'fidelity-otel[parquet]'"
         ) from None
-    rows = [as_row(case) for case in cases]
-    pq.write_table(pa.Table.from_pylist(rows, schema=_schema(pa)), path)
-    return len(rows)
-
-
-def write_hf(cases: Sequence[Case], folder: Path) -> int:
-    """A folder for `datasets.load_dataset(folder)`: a card, and one split named `test`."""
-    target = folder / HF_FILE
-    target.parent.mkdir(parents=True, exist_ok=True)
-    count = write_parquet(cases, target)
-    (folder / "README.md").write_text(card(cases), encoding="utf-8")
+    schema, count, remaining = _schema(pa), 0, iter(cases)
+    with pq.ParquetWriter(path, schema) as file:
+        while rows := [as_row(case) for case in islice(remaining, _ROWS_AT_ONCE)]:
+            file.write_table(pa.Table.from_pylist(rows, schema=schema))
+            count += len(rows)
     return count
 
 
-def card(cases: Sequence[Case]) -> str:
+def write_hf(cases: Iterable[Case], folder: Path) -> int:
+    """A folder for `datasets.load_dataset(folder)`: a card, and one split named `test`."""
+    target = folder / HF_FILE
+    target.parent.mkdir(parents=True, exist_ok=True)
+    counted = _Counted()
+    count = write_parquet(counted.through(cases), target)
+    (folder / "README.md").write_text(_card(counted), encoding="utf-8")
+    return count
+
+
+class _Counted:
+    """What the card says of the cases, gathered while they are written."""
+
+    def __init__(self) -> None:
+        self.cases = self.sampled = 0
+        self.weight = self.right = 0.0
+        self.workflows: set[str] = set()
+
+    def through(self, cases: Iterable[Case]) -> Iterator[Case]:
+        """The cases, counted as they pass."""
+        for case in cases:
+            self.cases += 1
+            self.workflows.add(case.workflow)
+            if case.weight is not None:
+                self.sampled += 1
+                self.weight += case.weight
+                self.right += case.weight * case.label
+            yield case
+
+
+def _card(counted: _Counted) -> str:
     """The data set's card: how to load it, what it stands for, what its columns mean."""
-    sampled = [c for c in cases if c.weight is not None]
-    total = sum(c.weight or 0.0 for c in sampled)
-    right = sum((c.weight or 0.0) * c.label for c in sampled)
-    share = f"{right / total:.1%}" if total else "unknown"
-    workflows = ", ".join(sorted({c.workflow for c in cases})) or "none"
+    share = f"{counted.right / counted.weight:.1%}" if counted.weight else "unknown"
+    workflows = ", ".join(sorted(counted.workflows)) or "none"
     return f"""---
 configs:
 - config_name: default
@@ -71,8 +97,9 @@ configs:
 ---
 # Reviewed production traces
 
-{len(cases)} traces that people judged, of the workflows {workflows}. {len(sampled)} were drawn by
-chance and stand for about {total:.0f} requests; their weighted share of right answers is {share}.
+{counted.cases} traces that people judged, of the workflows {workflows}. {counted.sampled} were
+drawn by chance and stand for about {counted.weight:.0f} requests;
+their weighted share of right answers is {share}.
 
 Weigh each case by `weight` (the inverse of its probability of being here, corrected for reviews
 that were not given): the weighted mean is a statement about production, the plain mean is not.

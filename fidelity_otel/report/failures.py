@@ -1,25 +1,28 @@
-"""The failure-mode document as values: how each workflow fails, and what becomes of it.
+"""The failure-mode document made: how each workflow fails, and what becomes of it.
 
 What detectors find is a census of all traffic; what reviewers say is a weighted sample of it. Both
-are here, side by side, and never mixed into one number.
+are here, side by side, and never mixed into one number. Where a head sampler before us kept a trace
+with probability p, that trace counts for the 1/p requests that it stands for, in both.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from statistics import median
-from typing import Any, Final, Literal, Protocol
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
-from fidelity_otel.model import Estimate, Finding
-from fidelity_otel.processor.detect.cost import DEAR
+from fidelity_otel.model import Estimate
 from fidelity_otel.report.estimates import insufficient
-from fidelity_otel.report.frame import Flags, Frame, read_frame, worst_states
+from fidelity_otel.report.failures_found import Exemplar, ModeTally, Weighed
+from fidelity_otel.report.failures_lines import Candidate, FailureLine, Failures, Trend
+from fidelity_otel.report.frame import Flags, Floats, Frame, frame_of, joined, worst_states
 from fidelity_otel.stats.intervals import wilson
 from fidelity_otel.stats.ratio import ratio
+from fidelity_otel.store import FoundTrace, Traffic
 
 __all__ = [
     "Candidate",
@@ -31,131 +34,45 @@ __all__ = [
 ]
 
 _EXEMPLARS: Final = 3
-_STATE_ORDER: Final = {"unrecovered": 0, "escalated": 1, "recovered": 2}
 _COUNTED: Final = "wilson"
 
 
-class Exemplar(msgspec.Struct, frozen=True):
-    """One trace to look at; `path` is its page in the review site."""
+class FailurePages(Protocol):
+    """As `store.Pages`."""
 
-    trace_id: str
-    path: str
-    time_ns: int
-    state: str
-    evidence: str
-    verdict: str | None = None
+    def traffic(self) -> list[Traffic]:
+        """How many traces there are, by workflow and half."""
+        ...
 
+    def found(self) -> Iterator[list[FoundTrace]]:
+        """The traces with findings."""
+        ...
 
-class Trend(msgspec.Struct, frozen=True):
-    """The rate in the later half of the time against the earlier half, split at `at_ns`.
-
-    `change` is later − earlier with Newcombe's interval; `direction` is told only where that
-    interval leaves zero out.
-    """
-
-    at_ns: int
-    earlier: float
-    later: float
-    change: float
-    low: float
-    high: float
-    direction: Literal["rising", "falling", "steady"]
-
-
-class FailureLine(msgspec.Struct, frozen=True):
-    """One failure mode in one workflow.
-
-    `rate` is the share of the workflow's requests in which it was found: all are known, and the
-    interval is for the process that made them. `put_down` is the weighted share of requests that
-    reviewers put down to the mode, `wrong` the weighted share of those with it whose answer was
-    wrong. `noticed` of `notice_known` findings were noticed by the system. `extra_seconds` and
-    `extra_tokens` are what recoveries took in all, `dear` how many took ten times the normal or
-    more. `called` is what reviewers named in the traces in which it was found.
-    """
-
-    workflow: str
-    mode: str
-    traces: int
-    of: int
-    rate: Estimate
-    put_down: Estimate
-    wrong: Estimate
-    trend: Trend | None
-    recovered: int
-    unrecovered: int
-    escalated: int
-    recovered_by: dict[str, int]
-    noticed: int
-    notice_known: int
-    median_recovery_seconds: float | None
-    extra_seconds: float
-    extra_tokens: int
-    dear: int
-    first_ns: int
-    last_ns: int
-    called: dict[str, int]
-    exemplars: tuple[Exemplar, ...]
-
-    @property
-    def recovered_share(self) -> float:
-        """Share of the mode's traces in which the system got over it by itself."""
-        return self.recovered / self.traces
-
-    @property
-    def noticed_share(self) -> float | None:
-        """Share of the findings of which it is known that the system noticed; None of none."""
-        return self.noticed / self.notice_known if self.notice_known else None
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A mode that reviewers name and no detector found in the workflow.
-
-    `detected` says whether a detector knows the mode at all: if so it missed every one of them; if
-    not, the mode is worth a contract or an evaluator. `rate` is the weighted share of the
-    workflow's requests that are put down to it.
-    """
-
-    workflow: str
-    mode: str
-    detected: bool
-    named: int
-    rate: Estimate
-    first_ns: int
-    notes: tuple[str, ...]
-    exemplars: tuple[Exemplar, ...]
-
-
-class Failures(msgspec.Struct, frozen=True):
-    """The whole document."""
-
-    generated_ns: int
-    since_ns: int | None
-    level: float
-    traces: int
-    reviewed: int
-    with_findings: int
-    lines: tuple[FailureLine, ...]
-    candidates: tuple[Candidate, ...]
+    def looked_at(self) -> Iterator[dict[str, list[Any]]]:
+        """The traces drawn, picked or reviewed."""
+        ...
 
 
 class FailureSource(Protocol):
     """What the document needs of the store."""
 
-    def frame_columns(
+    def pages(
         self, since_ns: int | None = None, until_ns: int | None = None
-    ) -> dict[str, list[Any]]:
-        """The frame."""
-        ...
-
-    def found(
-        self, since_ns: int | None = None, until_ns: int | None = None
-    ) -> list[tuple[str, tuple[Finding, ...]]]:
-        """Trace id and findings of the traces that have any."""
+    ) -> AbstractContextManager[FailurePages]:
+        """One view of a span of time."""
         ...
 
     def reviews(self, since_ns: int = 0) -> list[Any]:
         """Reviews, oldest first."""
         ...
+
+
+class _Work(NamedTuple):
+    """All traffic of one workflow, in the halves of its time."""
+
+    middle_ns: int
+    early: Weighed
+    late: Weighed
 
 
 def failures(
@@ -175,31 +92,72 @@ def failures(
         level: of all intervals.
         minimum_n: fewer reviews than this give no estimate.
     """
-    frame = read_frame(store, since_ns)
-    found = dict(store.found(since_ns))
     notes: dict[tuple[str, str], list[str]] = defaultdict(list)
     for review in store.reviews():
         if review.mode and review.note and not review.hand_picked:
             notes[review.trace_id, review.mode].append(review.note)
-    maker = _Maker(frame, found, notes, level, minimum_n)
+    with store.pages(since_ns) as pages:
+        work = _work(pages.traffic())
+        seen = list(pages.looked_at())
+        frame = joined([frame_of(columns) for columns in seen])
+        upstream = {
+            trace_id: p
+            for columns in seen
+            for trace_id, p in zip(columns["trace_id"], columns["upstream"], strict=True)
+        }
+        tallies, with_findings = _tallies(pages.found(), work, frame)
+    maker = _Maker(frame, upstream, notes, level, minimum_n)
     lines: list[FailureLine] = []
     candidates: list[Candidate] = []
-    for workflow in sorted(set(frame.workflow.tolist())):
-        more_lines, more_candidates = maker.workflow(workflow)
+    for workflow, traffic in sorted(work.items()):
+        more_lines, more_candidates = maker.workflow(workflow, traffic, tallies[workflow])
         lines += more_lines
         candidates += more_candidates
+    whole = [traffic.early.plus(traffic.late) for traffic in work.values()]
     return Failures(
         generated_ns=now_ns,
         since_ns=since_ns,
         level=level,
-        traces=len(frame),
+        traces=round(sum(each.requests for each in whole)),
+        seen=sum(each.traces for each in whole),
         reviewed=int(frame.judged.sum()),
-        with_findings=sum(bool(s) for s in frame.states),
+        with_findings=round(with_findings),
         lines=tuple(sorted(lines, key=lambda x: (x.workflow, -x.unrecovered, -x.traces, x.mode))),
         candidates=tuple(
             sorted(candidates, key=lambda c: (c.detected, -c.named, c.workflow, c.mode))
         ),
     )
+
+
+def _work(traffic: Sequence[Traffic]) -> dict[str, _Work]:
+    found: dict[str, _Work] = {}
+    for each in traffic:
+        held = found.get(each.workflow) or _Work(each.middle_ns, Weighed(), Weighed())
+        half = Weighed(each.traces, each.requests, each.squares)
+        found[each.workflow] = held._replace(late=half) if each.late else held._replace(early=half)
+    return found
+
+
+def _tallies(
+    pages: Iterable[Sequence[FoundTrace]], work: dict[str, _Work], frame: Frame
+) -> tuple[dict[str, dict[str, ModeTally]], float]:
+    """The tallies by workflow and mode, and how many requests have any finding."""
+    verdicts = {
+        trace_id: reviews[-1].verdict
+        for trace_id, reviews in zip(frame.trace_id, frame.reviews, strict=True)
+        if reviews
+    }
+    tallies: defaultdict[str, dict[str, ModeTally]] = defaultdict(lambda: defaultdict(ModeTally))
+    requests = 0.0
+    for page in pages:
+        for trace in page:
+            requests += 1.0 / trace.upstream
+            late = trace.start_ns > work[trace.workflow].middle_ns
+            verdict = verdicts.get(trace.trace_id)
+            for mode, state in worst_states(trace.modes, trace.states).items():
+                tally = tallies[trace.workflow][mode]
+                tally.add(trace, mode, state, late=late, verdict=verdict)
+    return tallies, requests
 
 
 class _Maker:
@@ -208,7 +166,7 @@ class _Maker:
     def __init__(
         self,
         frame: Frame,
-        found: dict[str, tuple[Finding, ...]],
+        upstream: dict[str, float],
         notes: dict[tuple[str, str], list[str]],
         level: float,
         minimum_n: int,
@@ -216,129 +174,125 @@ class _Maker:
         from fidelity_otel.processor.detect.modes import BY_NAME
 
         self.frame = frame
-        self.found = found
+        self.upstream = upstream
         self.notes = notes
         self.level = level
         self.minimum_n = minimum_n
         self.detected = frozenset(BY_NAME)
 
-    def workflow(self, workflow: str) -> tuple[list[FailureLine], list[Candidate]]:
+    def workflow(
+        self, workflow: str, work: _Work, tallies: dict[str, ModeTally]
+    ) -> tuple[list[FailureLine], list[Candidate]]:
         """The lines and candidates of one workflow."""
         part = self.frame.take(np.asarray(self.frame.workflow == workflow, dtype=bool))
-        rows: dict[str, list[int]] = defaultdict(list)
-        for row, states in enumerate(part.states):
-            for mode in states:
-                rows[mode].append(row)
         named: dict[str, list[int]] = defaultdict(list)
         for row, reviews in enumerate(part.reviews):
             for mode in {r.mode for r in reviews if r.mode and not r.hand_picked}:
                 named[mode].append(row)
-        lines = [self._line(part, workflow, mode, at, named) for mode, at in rows.items()]
-        unknown = [m for m in named if m not in rows]
-        return lines, [self._candidate(part, workflow, m, named[m]) for m in unknown]
+        lines = [self._line(part, workflow, work, each, named) for each in tallies.items()]
+        of = work.early.plus(work.late)
+        unknown = [m for m in named if m not in tallies]
+        return lines, [self._candidate(part, workflow, m, of, named[m]) for m in unknown]
 
     def _line(
-        self, part: Frame, workflow: str, mode: str, rows: list[int], named: dict[str, list[int]]
+        self,
+        part: Frame,
+        workflow: str,
+        work: _Work,
+        found_as: tuple[str, ModeTally],
+        named: dict[str, list[int]],
     ) -> FailureLine:
-        states = Counter(part.states[row][mode] for row in rows)
-        findings = [f for row in rows for f in self._findings(part, row, mode)]
-        seconds = [f.recovery_ns / 1e9 for f in findings if f.recovery_ns is not None]
-        known = [f.noticed for f in findings if f.noticed is not None]
-        has = _flags(len(part), rows)
-        mine = set(rows)
-        called = {name: len(mine.intersection(at)) for name, at in named.items()}
+        mode, tally = found_as
+        has = [row for row, states in enumerate(part.states) if mode in states]
+        called = {name: len(set(has).intersection(at)) for name, at in named.items()}
+        found, of = tally.found, work.early.plus(work.late)
+        states = {state: round(n) for state, n in tally.states.items()}
         return FailureLine(
             workflow=workflow,
             mode=mode,
-            traces=len(rows),
-            of=len(part),
-            rate=_counted(len(rows), len(part), self.level, mode),
-            put_down=self._share(part, _flags(len(part), named.get(mode, [])), f"put_down:{mode}"),
-            wrong=self._wrong_of(part, has, mode),
-            trend=_trend(part, has, self.level),
-            recovered=states["recovered"],
-            unrecovered=states["unrecovered"],
-            escalated=states["escalated"],
-            recovered_by=dict(Counter(f.recovered_by for f in findings if f.recovered_by)),
-            noticed=sum(known),
-            notice_known=len(known),
-            median_recovery_seconds=median(seconds) if seconds else None,
-            extra_seconds=sum(seconds),
-            extra_tokens=sum(f.recovery_tokens or 0 for f in findings),
-            dear=sum((f.recovery_factor or 0.0) >= DEAR for f in findings),
-            first_ns=int(part.start_ns[rows].min()),
-            last_ns=int(part.start_ns[rows].max()),
+            traces=round(found.requests),
+            of=round(of.requests),
+            seen=found.traces,
+            seen_of=of.traces,
+            rate=_counted(found, of, self.level, mode),
+            put_down=self._share(part, named.get(mode, []), of, f"put_down:{mode}"),
+            wrong=self._wrong_of(part, has, found, mode),
+            trend=_trend(work, tally, self.level),
+            recovered=states.get("recovered", 0),
+            unrecovered=states.get("unrecovered", 0),
+            escalated=states.get("escalated", 0),
+            recovered_by={name: round(n) for name, n in tally.recovered_by.items()},
+            noticed=round(tally.noticed),
+            notice_known=round(tally.notice_known),
+            median_recovery_seconds=tally.seconds.value(),
+            extra_seconds=tally.extra_seconds,
+            extra_tokens=round(tally.extra_tokens),
+            dear=round(tally.dear),
+            first_ns=tally.first_ns,
+            last_ns=tally.last_ns,
             called=dict(sorted(((k, v) for k, v in called.items() if v), key=lambda x: -x[1])),
-            exemplars=self._exemplars(part, rows, mode),
+            exemplars=tally.exemplars,
         )
 
-    def _candidate(self, part: Frame, workflow: str, mode: str, rows: list[int]) -> Candidate:
+    def _candidate(
+        self, part: Frame, workflow: str, mode: str, of: Weighed, rows: list[int]
+    ) -> Candidate:
         notes = [n for row in rows for n in self.notes.get((part.trace_id[row], mode), ())]
         return Candidate(
             workflow=workflow,
             mode=mode,
             detected=mode in self.detected,
             named=len(rows),
-            rate=self._share(part, _flags(len(part), rows), f"named:{mode}"),
+            rate=self._share(part, rows, of, f"named:{mode}"),
             first_ns=int(part.start_ns[rows].min()),
             notes=tuple(dict.fromkeys(notes))[:_EXEMPLARS],
             exemplars=self._exemplars(part, rows, mode),
         )
 
-    def _findings(self, part: Frame, row: int, mode: str) -> list[Finding]:
-        return [f for f in self.found.get(part.trace_id[row], ()) if f.mode == mode]
-
     def _exemplars(self, part: Frame, rows: Sequence[int], mode: str) -> tuple[Exemplar, ...]:
-        """Three traces: those that stayed broken first, reviewed before others, then the newest."""
-
-        def order(row: int) -> tuple[int, bool, int]:
-            state = part.states[row].get(mode, "unrecovered")
-            return _STATE_ORDER[state], not part.reviews[row], -int(part.start_ns[row])
-
-        chosen = []
-        for row in sorted(rows, key=order)[:_EXEMPLARS]:
-            trace_id = part.trace_id[row]
-            found = self._findings(part, row, mode)
-            worst = worst_states([f.mode for f in found], [f.state for f in found]).get(mode)
-            shown = next((f for f in found if f.state == worst), None)
-            said = next((n for n in self.notes.get((trace_id, mode), ())), "")
-            verdicts = [r.verdict for r in part.reviews[row]]
-            chosen.append(
-                Exemplar(
-                    trace_id=trace_id,
-                    path=f"/traces/{trace_id}",
-                    time_ns=int(part.start_ns[row]),
-                    state=worst or "named",
-                    evidence=shown.evidence if shown else said,
-                    verdict=verdicts[-1] if verdicts else None,
-                )
+        """Three traces in which reviewers named a mode: the newest."""
+        newest = sorted(rows, key=lambda row: -int(part.start_ns[row]))
+        return tuple(
+            Exemplar(
+                trace_id=part.trace_id[row],
+                path=f"/traces/{part.trace_id[row]}",
+                time_ns=int(part.start_ns[row]),
+                state="named",
+                evidence=next(iter(self.notes.get((part.trace_id[row], mode), ())), ""),
+                verdict=part.reviews[row][-1].verdict,
             )
-        return tuple(chosen)
+            for row in newest[:_EXEMPLARS]
+        )
 
-    def _share(self, part: Frame, has: Flags, name: str) -> Estimate:
+    def _share(self, part: Frame, rows: list[int], of: Weighed, name: str) -> Estimate:
         """The weighted share of all requests, from the judged ones."""
-        return self._ratio(part, has.astype(float), np.ones(len(part)), name)
+        return self._ratio(part, _flags(len(part), rows), np.ones(len(part)), of, name)
 
-    def _wrong_of(self, part: Frame, has: Flags, mode: str) -> Estimate:
+    def _wrong_of(self, part: Frame, rows: list[int], found: Weighed, mode: str) -> Estimate:
         """The weighted share of wrong answers among the requests with a mode."""
-        bottom = has.astype(float)
-        return self._ratio(part, bottom * (1 - np.nan_to_num(part.label)), bottom, f"wrong:{mode}")
+        bottom = _flags(len(part), rows)
+        top: Floats = bottom * (1.0 - np.nan_to_num(part.label))
+        return self._ratio(part, top, bottom.astype(float), found, f"wrong:{mode}")
 
-    def _ratio(self, part: Frame, top: Any, bottom: Any, name: str) -> Estimate:
+    def _ratio(
+        self, part: Frame, top: Flags | Floats, bottom: Floats, of: Weighed, name: str
+    ) -> Estimate:
         use = part.drawn & part.judged
         n = int((bottom[use] > 0).sum())
+        whole = round(of.requests)
         if n < self.minimum_n:
-            return insufficient(name, level=self.level, n=n, frame=len(part))
+            return insufficient(name, level=self.level, n=n, frame=whole)
+        kept = np.array([self.upstream[trace_id] for trace_id in part.trace_id[use]])
         made = ratio(
-            top[use],
+            top[use].astype(float),
             bottom[use],
-            pi=part.answered[use],
+            pi=part.answered[use] * kept,
             cluster=part.cluster[use],
             name=name,
             level=self.level,
             minimum_n=self.minimum_n,
         )
-        return msgspec.structs.replace(made, N=int(bottom.sum()))
+        return msgspec.structs.replace(made, N=whole)
 
 
 def _flags(length: int, rows: Iterable[int]) -> Flags:
@@ -347,30 +301,34 @@ def _flags(length: int, rows: Iterable[int]) -> Flags:
     return flags
 
 
-def _counted(count: int, of: int, level: float, name: str) -> Estimate:
-    low, high = wilson(count, of, level)
-    share = count / of
+def _counted(found: Weighed, of: Weighed, level: float, name: str) -> Estimate:
+    share, worth = found.share_of(of)
+    low, high = wilson(share * worth, worth, level)
     return Estimate(
-        f"rate:{name}", share, float(low), float(high), level, _COUNTED, of, float(of), of
+        name=f"rate:{name}",
+        estimate=share,
+        low=float(low),
+        high=float(high),
+        level=level,
+        method=_COUNTED,
+        n=of.traces,
+        n_effective=worth,
+        N=round(of.requests),
     )
 
 
-def _trend(part: Frame, has: Flags, level: float) -> Trend | None:
+def _trend(work: _Work, tally: ModeTally, level: float) -> Trend | None:
     """Later half of the time against the earlier; None where one half is empty.
 
     Newcombe's hybrid score interval for a difference of independent shares (Statistics in Medicine
     17, 1998, method 10).
     """
-    first, last = int(part.start_ns.min()), int(part.start_ns.max())
-    middle = first + (last - first) // 2
-    late = part.start_ns > middle
-    counts = [(int(has[side].sum()), int(side.sum())) for side in (~late, late)]
-    if not all(of for _, of in counts):
+    if not (work.early.traces and work.late.traces):
         return None
-    (a, n), (b, m) = counts
-    p, q = a / n, b / m
+    (p, n), (q, m) = tally.early.share_of(work.early), tally.late.share_of(work.late)
     (l1, h1), (l2, h2) = (
-        (float(low), float(high)) for low, high in (wilson(a, n, level), wilson(b, m, level))
+        (float(low), float(high))
+        for low, high in (wilson(p * n, n, level), wilson(q * m, m, level))
     )
     change = q - p
     low = change - ((q - l2) ** 2 + (h1 - p) ** 2) ** 0.5
@@ -380,4 +338,4 @@ def _trend(part: Frame, has: Flags, level: float) -> Trend | None:
         direction = "rising"
     elif high < 0:
         direction = "falling"
-    return Trend(middle, p, q, change, low, high, direction)
+    return Trend(work.middle_ns, p, q, change, low, high, direction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fidelity_otel.report import words
-from fidelity_otel.report.failures import Failures
+from fidelity_otel.report.failures_lines import Failures
 from fidelity_otel.report.failures_text import candidate_facts, facts_of, summary_of
 
 __all__ = ["render_failures_html"]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from fidelity_otel.model import Estimate
 from fidelity_otel.report import words
-from fidelity_otel.report.failures import Candidate, FailureLine, Failures
+from fidelity_otel.report.failures_lines import Candidate, FailureLine, Failures
 
 __all__ = [
     "candidate_facts",
@@ -32,9 +32,15 @@ def summary_of(made: Failures) -> str:
     if not made.traces:
         return "No traffic yet: there is nothing to say about."
     share = words.percent(made.with_findings / made.traces)
-    return (
+    said = (
         f"{made.with_findings:,} of {made.traces:,} requests ({share}) have a finding; "
         f"{made.reviewed:,} were reviewed."
+    )
+    if made.seen == made.traces:
+        return said
+    return (
+        f"About {said} Head sampling let {made.seen:,} traces through; "
+        "each counts for the requests that it stands for."
     )
 
 
@@ -45,6 +51,7 @@ def facts_of(line: FailureLine) -> Iterator[tuple[str, str]]:
         (
             f"{words.percent(line.rate.estimate)} of requests ({words.interval(line.rate)}), "
             f"{line.traces:,} of {line.of:,}"
+            + (f"; seen in {line.seen:,} of {line.seen_of:,} traces" if _sampled(line) else "")
         ),
     )
     yield "reviewers put down to it", _weighted(line.put_down, "requests")
@@ -81,6 +88,11 @@ def facts_of(line: FailureLine) -> Iterator[tuple[str, str]]:
     if line.called:
         called = ", ".join(f"{words.mode_title(m)} ({n:,})" for m, n in line.called.items())
         yield "reviewers called it", called
+
+
+def _sampled(line: FailureLine) -> bool:
+    """Whether a head sampler stood before us."""
+    return line.seen_of != line.of
 
 
 def _points(change: float) -> str:

@@ -29,8 +29,7 @@ def pair_lines(
     """One line a candidate: how much more often it is right than the incumbent.
 
     A pair counts where both answers were drawn and judged, weighted by the inverse probability that
-    both were drawn: both have one random number in the estimation arm and independent ones in the
-    discovery arm (see `_both`).
+    both were drawn: in each arm both have one random number (see `_both`).
 
     Args:
         frame: the traces, incumbents and candidates.
@@ -111,12 +110,13 @@ def _judged_ns(frame: Frame, row: int) -> int:
 def _both(one: Sequence[object], other: Sequence[object]) -> float:
     """The probability that both traces of a pair are drawn, by any arm.
 
-    With e the estimation arm's π, which share a random number, and d the discovery arm's, which are
-    independent: P(neither) = (1 − max e)(1 − d₁)(1 − d₂), hence by inclusion and exclusion.
+    With e the estimation arm's π and d the discovery arm's: a pair has one random number in each
+    arm, those of the arms are independent, and a trace is drawn where the number is below its π. So
+    P(neither) = (1 − max e)(1 − max d), hence by inclusion and exclusion.
     """
     e1, d1 = _arms(one)
     e2, d2 = _arms(other)
-    neither = (1.0 - max(e1, e2)) * (1.0 - d1) * (1.0 - d2)
+    neither = (1.0 - max(e1, e2)) * (1.0 - max(d1, d2))
     return 1.0 - (1.0 - e1) * (1.0 - d1) - (1.0 - e2) * (1.0 - d2) + neither
 
 

@@ -11,6 +11,7 @@ from fidelity_otel.store.followup import DoubleReview, Followup, Recheck
 from fidelity_otel.store.frame import ArmMark, FramePart, FrameRow, ReviewMark
 from fidelity_otel.store.leases import Item, Lease
 from fidelity_otel.store.outcomes import OutcomeCounts
+from fidelity_otel.store.pages import FoundTrace, Pages, Traffic
 from fidelity_otel.store.progress import Progress, ReviewerProgress
 from fidelity_otel.store.records import StoredTrace, TraceRow
 from fidelity_otel.store.retention import Pruned
@@ -27,11 +28,13 @@ __all__ = [
     "Erased",
     "Fold",
     "Followup",
+    "FoundTrace",
     "FramePart",
     "FrameRow",
     "Item",
     "Lease",
     "OutcomeCounts",
+    "Pages",
     "Progress",
     "Pruned",
     "Recheck",
@@ -42,6 +45,7 @@ __all__ = [
     "StratumHistory",
     "Threshold",
     "TraceRow",
+    "Traffic",
     "WindowCandidate",
     "WindowState",
     "open_store",

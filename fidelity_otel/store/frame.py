@@ -16,7 +16,15 @@ from fidelity_otel.store.base import Base, chunks, clip
 from fidelity_otel.store.decisions import split_marks
 from fidelity_otel.store.folds import fold_of, looked_at, whole_folds
 
-__all__ = ["ArmMark", "FramePart", "FrameRow", "FrameStore", "ReviewMark"]
+__all__ = [
+    "ArmMark",
+    "FramePart",
+    "FrameRow",
+    "FrameStore",
+    "ReviewMark",
+    "between",
+    "columns_of",
+]
 
 
 class ArmMark(NamedTuple):
@@ -119,7 +127,7 @@ class FrameStore(Base):
         Returns:
             A list per field of `FrameRow`, all of one length.
         """
-        bounds = _between(since_ns, until_ns)
+        bounds = between(since_ns, until_ns)
         if workflow is not None:
             bounds.append(schema.traces.c.workflow == workflow)
         with self._db.read() as connection:
@@ -140,7 +148,7 @@ class FrameStore(Base):
             rows: at most so many in one part.
         """
         t, w = schema.traces, schema.windows
-        bounds = _between(since_ns, until_ns)
+        bounds = between(since_ns, until_ns)
         with self._db.read() as connection:
             folds = [fold_of(row) for row in connection.execute(whole_folds(since_ns, until_ns))]
             windows = {fold.window for fold in folds}
@@ -185,7 +193,8 @@ class _Marks(NamedTuple):
     times: dict[str, dict[str, int]]
 
 
-def _between(since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bool]]:
+def between(since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bool]]:
+    """The conditions that a trace started in [since_ns, until_ns)."""
     start = schema.traces.c.start_ns
     bounds: list[ColumnElement[bool]] = []
     if since_ns is not None:
@@ -193,6 +202,12 @@ def _between(since_ns: int | None, until_ns: int | None) -> list[ColumnElement[b
     if until_ns is not None:
         bounds.append(start < clip(until_ns))
     return bounds
+
+
+def columns_of(connection: Connection, trace_ids: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns of these traces, as of `frame_columns`: few enough for one IN list."""
+    bounds = [schema.traces.c.trace_id.in_(trace_ids)]
+    return _columns(_rows(connection, _traces(bounds)), _marks(connection, bounds))
 
 
 def _traces(bounds: Sequence[ColumnElement[bool]]) -> Select[Any]:

@@ -17,6 +17,7 @@ from fidelity_otel.store.folds import FoldStore
 from fidelity_otel.store.frame import FrameStore
 from fidelity_otel.store.meta import MetaStore
 from fidelity_otel.store.outcomes import OutcomeStore
+from fidelity_otel.store.pages import PageStore
 from fidelity_otel.store.progress import ProgressStore
 from fidelity_otel.store.retention import RetentionStore
 from fidelity_otel.store.reviews import ReviewStore
@@ -35,6 +36,7 @@ class Store(
     OutcomeStore,
     FrameStore,
     FoldStore,
+    PageStore,
     CountStore,
     AuditStore,
     EraseStore,

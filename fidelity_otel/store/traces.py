@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from fidelity_otel.model import Finding, TraceRecord
+from fidelity_otel.model import TraceRecord
 from fidelity_otel.semconv import SHADOW_KEYS
 from fidelity_otel.store import schema
 from fidelity_otel.store.base import (
@@ -32,7 +32,6 @@ from fidelity_otel.store.records import (
     REVISED,
     StoredTrace,
     TraceRow,
-    findings_of,
     listed,
     record_of,
     row_of,
@@ -222,19 +221,6 @@ class TraceStore(Base):
         query = query.order_by(first.desc(), t.c.trace_id).limit(limit).offset(offset)
         with self._db.read() as connection:
             return [listed(row) for row in connection.execute(query).mappings()]
-
-    def found(
-        self, since_ns: int | None = None, until_ns: int | None = None
-    ) -> list[tuple[str, tuple[Finding, ...]]]:
-        """Trace id and findings of every trace that has any, oldest first."""
-        t = schema.traces
-        query = (
-            select(t.c.trace_id, t.c.findings)
-            .where(*_between(since_ns, until_ns), t.c.marks != "")
-            .order_by(t.c.start_ns, t.c.trace_id)
-        )
-        with self._db.read() as connection:
-            return [(row[0], findings_of(row[1])) for row in connection.execute(query)]
 
     def trace_ids(
         self, *, key: tuple[str, str] | None = None, response_id: str | None = None

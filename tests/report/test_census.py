@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from report_frames import DAY_NS, NOW_NS, FakeStore, Row, looked_at_again, world
 
 from fidelity_otel.errors import StoreError
-from fidelity_otel.model import Decision, Finding, TraceRecord
+from fidelity_otel.model import Decision, Finding, Outcome, OutcomeRef, TraceRecord
 from fidelity_otel.report.census import fold_windows, read_census
 from fidelity_otel.report.frame import frame_of, read_frame
 from fidelity_otel.report.numbers import summary
@@ -45,7 +45,8 @@ class FoldedStore(FakeStore):
             else:
                 days.setdefault(day, []).append(row)
         for each in days.values():
-            yield FramePart({}, tally=encode(tally_of(frame_of(columns_of(each)))))
+            quiet = [row._replace(outcomes={}) for row in each]  # told after the fold
+            yield FramePart({}, tally=encode(tally_of(frame_of(columns_of(quiet)))))
             looked = [r for r in each if r.selected or r.reviews or r.outcomes]
             looked += [r for r in each if r.trace_id in pairs and r not in looked]
             yield FramePart(columns_of(looked), counted=True)
@@ -208,6 +209,13 @@ def test_windows_of_a_real_store_are_folded_and_tell_the_same(tmp_path: Path) ->
         after = numbers(store)
         assert before.pop("latencies") == near(after.pop("latencies"), 0.011)
         assert before == near(after)
+        late = [f"{k:032x}" for k in range(300, 800)]
+        store.add_outcomes(
+            [Outcome(f"o{i}", OutcomeRef(trace_id=i), "resolved", 0.0, observed_ns=5) for i in late]
+        )
+        told = numbers(store)
+        assert told["activity"]["traces"] == told["fidelity"]["N"] == 1500
+        assert told["outcomes"][0]["traces"] == 500
         store.add_traces([record(7, revision=2, reported_success=False)])
         assert numbers(store)["activity"]["reported_success"] == 1499
 

@@ -152,6 +152,86 @@ def test_hand_picked_cases_come_only_when_asked_for_and_without_weight(
     assert (row["id"], row["weight"], row["hand_picked"]) == (trace_id, None, True)
 
 
+def test_an_export_holds_what_was_reviewed_and_one_body_at_a_time(
+    full: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contextlib import contextmanager
+
+    from fidelity_otel.processor.read import read_otlp
+    from fidelity_otel.report.dataset import cases
+    from fidelity_otel.store import open_store
+
+    data, count = full
+    rows, bodies = [], []
+    with open_store(data) as store:
+        paged, body = store.pages, store.trace
+
+        @contextmanager
+        def watched(since_ns=None, until_ns=None):
+            with paged(since_ns, until_ns, rows=3) as pages:
+                looked_at = pages.looked_at
+
+                def counted():
+                    for part in looked_at():
+                        rows.append(len(part["trace_id"]))
+                        yield part
+
+                pages.looked_at = counted
+                yield pages
+
+        def read(trace_id):
+            bodies.append(trace_id)
+            return body(trace_id)
+
+        monkeypatch.setattr(store, "pages", watched)
+        monkeypatch.setattr(store, "trace", read)
+        drawn = sum(row.selected for row in store.frame())
+        for at, case in enumerate(cases(store, read_otlp)):
+            assert bodies[at:] == [case.id]
+    assert len(bodies) == count
+    assert sum(rows) == drawn < TRACES
+    assert max(rows) == 3
+
+
+def test_a_case_stands_for_what_head_sampling_left_out_too(tmp_path: Path) -> None:
+    from fidelity_otel.model import ArmDecision, Decision, TraceRecord
+    from fidelity_otel.processor.read import read_otlp
+    from fidelity_otel.report.dataset import cases
+    from fidelity_otel.store import open_store
+
+    name = "ab" * 16
+    decision = Decision(name, "s", "w", 1, 1.0, 0.2, False, upstream=0.25)
+    with open_store(tmp_path) as store:
+        store.add_traces([TraceRecord(name, b"", decision, workflow="shop", start_ns=5)])
+        arms = {name: (ArmDecision("estimation", "w", "s", True, 0.5),)}
+        store.save_draw("w", arms, now_ns=6)
+        lease = store.next_item("ann", 7)
+        assert lease is not None
+        store.submit(lease.lease_id, "right", now_ns=8)
+        (case,) = cases(store, read_otlp)
+    assert (case.probability, case.weight) == (0.125, 8.0)
+
+
+@pytest.mark.parametrize("form", ["parquet", "hf"])
+def test_tables_are_written_some_rows_at_a_time(
+    full: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("fidelity_otel.report.dataset_files._ROWS_AT_ONCE", 6)
+    made = tmp_path / "made"
+    run("dataset", "export", "--format", form, "--output", str(made), data=full[0])
+    file = parquet.ParquetFile(
+        made if form == "parquet" else made / "data" / "test-00000-of-00001.parquet"
+    )
+    sizes = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+    assert max(sizes) == 6
+    assert sum(sizes) == full[1]
+    if form == "hf":
+        assert f"{full[1]} traces that people judged, of the workflows support.answer" in (
+            (made / "README.md").read_text()
+        )
+
+
 def test_cases_of_another_workflow_are_left_out(full: tuple[Path, int], tmp_path: Path) -> None:
     file = tmp_path / "cases.jsonl"
     run("dataset", "export", "--workflow", "other", "--output", str(file), data=full[0])

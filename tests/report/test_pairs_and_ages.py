@@ -112,37 +112,56 @@ def test_a_missed_look_leaves_the_time_of_failure_open() -> None:
 class Candidate:
     """A row of a window, as the draw wants it."""
 
-    modes: tuple[str, ...] = ()
-
-    def __init__(self, decision: Decision) -> None:
+    def __init__(self, decision: Decision, modes: tuple[str, ...] = ()) -> None:
         self.decision = decision
+        self.modes = modes
 
 
-def test_both_of_a_pair_are_drawn_as_often_as_the_weights_say() -> None:
-    """The sampler's own draw over salts, against the formula that weighs pairs."""
-
-    def trace(name: str, workflow: str, pair: str, role: str) -> Trace:
-        return Trace(name, (), workflow=workflow, keys=((f"shadow.{role}", pair),))
-
-    pairs = [
-        (trace(f"i{k}", "ask", f"p{k}", "incumbent"), trace(f"c{k}", "new", f"p{k}", "candidate"))
-        for k in range(12)
+def shadow_pair(k: int, modes: tuple[str, ...], workflows: tuple[str, str]) -> list[Trace]:
+    return [
+        Trace(f"{role[0]}{k}", (), workflow=workflow, keys=((f"shadow.{role}", f"p{k}"),))
+        for role, workflow in zip(("incumbent", "candidate"), workflows, strict=True)
     ]
-    both = alone = 0
-    expected = 0.0
-    for n in range(400):
-        settings = {"sample.reviews_per_day": 12.0, "sample.window_seconds": 86400.0}
-        sampler = Sampler(settings, f"salt {n}")
-        rows = [Candidate(sampler.candidate(t, (), 0.3, NOW_NS)) for pair in pairs for t in pair]
-        drawn = draw(rows, sampler.budget(), {}, sampler.salt)
+
+
+@pytest.mark.parametrize("reviews", [0.8, 3.0, 12.0], ids="{:g} a window".format)
+@pytest.mark.parametrize("workflows", [("ask", "new"), ("ask", "ask")], ids="-".join)
+def test_both_of_a_pair_are_drawn_as_often_as_the_weights_say(
+    reviews: float, workflows: tuple[str, str]
+) -> None:
+    """The sampler's own draw over salts: 1/P(both) over the pairs drawn counts all pairs.
+
+    Quotas are fractions of a review, as they are in hourly windows; of half of the pairs both
+    answers have the same failure mode, so that they meet in one cell of the discovery arm.
+    """
+    modes = [("loop",), (), ("auth",), (), (), ("loop",), (), (), ("loop",), ()]
+    pairs = [shadow_pair(k, found, workflows) for k, found in enumerate(modes)]
+    totals, expected, together, alone, taken = [], 0.0, 0, 0, 0
+    for n in range(1500):
+        given = {"sample.reviews_per_day": reviews, "sample.window_seconds": 86400.0}
+        sampler = Sampler(given | {"sample.stratum_floor": 0.1}, f"salt {n}")
+        rows = [
+            Candidate(sampler.candidate(t, (), 0.1 + 0.02 * k, NOW_NS), modes[k])
+            for k, pair in enumerate(pairs)
+            for t in pair
+        ]
+        drawn = draw(rows, sampler.budget(), {}, sampler.salt, floor=0.1)
+        total = 0.0
         for one, other in pairs:
             a, b = drawn.arms[one.trace_id], drawn.arms[other.trace_id]
             hits = any(x.selected for x in a), any(x.selected for x in b)
-            both += all(hits)
-            alone += sum(hits) == 1
             expected += _both(a, b)
-    assert both == pytest.approx(expected, rel=0.06)
-    assert both > 3 * alone, "a pair is drawn together or not at all, nearly always"
+            total += 1.0 / _both(a, b) if all(hits) else 0.0
+            together += all(hits)
+            alone += sum(hits) == 1
+            taken += sum(hits)
+        totals.append(total)
+    error = 4 * float(np.std(totals)) / len(totals) ** 0.5
+    assert float(np.mean(totals)) == pytest.approx(len(pairs), abs=error)
+    assert together == pytest.approx(expected, abs=3 * expected**0.5)
+    assert expected > 300
+    assert taken / len(totals) <= reviews * 1.02, "and no more are drawn than there are reviews"
+    assert together > 2 * alone, "a pair is drawn together or not at all, nearly always"
 
 
 def test_second_looks_give_the_share_still_right() -> None:

@@ -456,7 +456,7 @@ def draws(load: Load) -> None:
     for k in (0.4, 1.0, 1.7):
         totals = []
         for _ in range(2500):
-            got = priority.bottom_k(size, 1.0 - rng.random(4), k, 1.0 - rng.random())
+            got = priority.bottom_k(size, 1.0 - rng.random(4), k)
             totals.append((y / np.where(got.selected, got.probability, np.inf)).sum())
         assert abs(np.mean(totals) - 7.0) < 4 * np.std(totals) / 50, k
     near(

@@ -126,7 +126,7 @@ def test_priority_sampling_is_about_as_good_as_varopt() -> None:
     size = rng.uniform(0.3, 0.65, 300)
     mine, theirs, truth = [], [], size[:60].sum()
     for _ in range(300):
-        drawn = bottom_k(size, 1.0 - rng.random(300), 40, 0.5)
+        drawn = bottom_k(size, 1.0 - rng.random(300), 40)
         weight = np.where(drawn.selected, size / drawn.probability, 0.0)
         mine.append(weight[:60].sum())
         sketch = datasketches.var_opt_sketch(40)

@@ -3,6 +3,10 @@
 Two arms with independent randomness. *Estimation* draws by priority sampling within each stratum,
 with Neyman allocation across strata of what both arms review. *Discovery* gives every failure mode
 a quota, so that rare modes get seen. A trace's probability of being reviewed is 1 − ∏(1 − π_arm).
+
+Traces of one randomness (a shadow pair's) have one random number in each arm. Where they meet in a
+cell they are one unit there; elsewhere the one is drawn with the other wherever its π allows. So in
+each arm both are chosen with probability min(π₁, π₂), whatever their windows and cells.
 """
 
 from __future__ import annotations
@@ -103,11 +107,10 @@ def draw(
             size=size,
             randomness=randomness,
             k=shares[stratum],
-            salt=salt,
             found=found,
         )
     for mode, members in _grouped(ordered, cells).items():
-        randomness = [hashed(salt, "discovery", m.decision.trace_id) for m in members]
+        randomness = [hashed(salt, "discovery", f"{m.decision.randomness:014x}") for m in members]
         size = np.ones(len(members))
         _draw_cell(
             "discovery",
@@ -116,7 +119,6 @@ def draw(
             size=size,
             randomness=randomness,
             k=quotas[mode],
-            salt=salt,
             found=found,
         )
     return Draw({i: tuple(each) for i, each in found.items()}, max(0.0, carry))
@@ -167,23 +169,24 @@ def _draw_cell(
     size: NDArray[np.float64],
     randomness: Sequence[int],
     k: float,
-    salt: bytes,
     found: dict[str, list[ArmDecision]],
 ) -> None:
-    window = members[0].decision.window
-    coin = uniform(hashed(salt, f"round {arm}", window, cell))
-    u = np.array([uniform(r) for r in randomness])
-    drawn = bottom_k(size, u, k, coin)
+    numbers, unit = np.unique(np.array(randomness, dtype=np.int64), return_inverse=True)
+    count = len(numbers)
+    # Members of one randomness are a unit of their mean size, chosen or left as a whole.
+    sizes = np.bincount(unit, size, count) / np.bincount(unit, minlength=count)
+    u = np.array([uniform(int(r)) for r in numbers])
+    drawn = bottom_k(sizes, u, k * (count / len(members)))
     reason = f"{k:.4g} of {len(members)} to be drawn"
-    for i, member in enumerate(members):
+    for i, member in zip(unit, members, strict=True):
         found[member.decision.trace_id].append(
             ArmDecision(
                 arm=arm,
-                window=window,
+                window=member.decision.window,
                 stratum=cell,
                 selected=bool(drawn.selected[i]),
                 probability=float(drawn.probability[i]),
-                size=float(size[i]),
+                size=float(sizes[i]),
                 threshold=drawn.threshold,
                 reason=reason,
             )

@@ -54,7 +54,7 @@ def merge(parts: Iterable[Sketch]) -> Sketch:
     return Sketch(depth, sum(part.seen for part in made), tuple(top))
 
 
-def draw_of(whole: Sketch, k: float, coin: float) -> dict[str, tuple[bool, float]]:
+def draw_of(whole: Sketch, k: float) -> dict[str, tuple[bool, float]]:
     """Who is chosen, and π of each unit in the sketch, as `bottom_k` over all candidates gives.
 
     Units outside the sketch are not chosen.
@@ -62,7 +62,6 @@ def draw_of(whole: Sketch, k: float, coin: float) -> dict[str, tuple[bool, float
     Args:
         whole: merged sketch, of a depth of at least ⌊k⌋ + 2 or holding all candidates.
         k: expected number to choose.
-        coin: decides the rounding, the same at every replica.
 
     Raises:
         ValueError: the sketch was kept for a smaller k.
@@ -71,7 +70,7 @@ def draw_of(whole: Sketch, k: float, coin: float) -> dict[str, tuple[bool, float
         raise ValueError(f"a sketch of depth {whole.depth} cannot give a draw of {k:g}")
     size = np.array([s for _, _, s in whole.top])
     priority = np.array([p for p, _, _ in whole.top])
-    drawn = bottom_k(size, size / priority, k, coin)
+    drawn = bottom_k(size, size / priority, k)
     return {
         trace_id: (bool(drawn.selected[i]), float(drawn.probability[i]))
         for i, (_, trace_id, _) in enumerate(whole.top)

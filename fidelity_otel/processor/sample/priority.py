@@ -58,18 +58,19 @@ class BottomK(NamedTuple):
     threshold: float
 
 
-def bottom_k(size: Floats, u: Floats, k: float, coin: float) -> BottomK:
+def bottom_k(size: Floats, u: Floats, k: float) -> BottomK:
     """Choose k units with probabilities about proportional to size.
 
-    A fractional k is rounded up with probability k − ⌊k⌋ by `coin`, and π includes that rounding:
-    π = (1 − f)·π(⌊k⌋) + f·π(⌊k⌋ + 1), where f is the fraction and π(0) = 0. So Σ y/π over the
-    chosen stays unbiased even where fewer than one unit is drawn on average.
+    With a fractional k, π = (1 − f)·π(⌊k⌋) + f·π(⌊k⌋ + 1), where f is the fraction and π(0) = 0;
+    a unit is chosen where its u ≤ π. Those of the ⌊k⌋ largest priorities always are, the next one
+    is or isn't, all others never are: ⌊k⌋ or ⌊k⌋ + 1 units, k on average, and Σ y/π over the chosen
+    stays unbiased even where fewer than one unit is drawn on average. No coin rounds k, so what is
+    chosen hangs on u alone: one u in two draws is taken by both with probability min(π₁, π₂).
 
     Args:
         size: positive sizes, shape (N,).
         u: independent uniforms on (0, 1], shape (N,).
         k: expected number to choose, ≥ 0; k ≥ N takes all.
-        coin: a uniform on (0, 1], independent of `u`, that decides the rounding.
 
     Returns:
         Who was chosen, and everyone's π given the others' priorities.
@@ -84,10 +85,11 @@ def bottom_k(size: Floats, u: Floats, k: float, coin: float) -> BottomK:
     rank[order] = np.arange(total)
     whole = int(k)
     fraction = k - whole
-    taken = whole + int(coin <= fraction)
     pi = (1.0 - fraction) * _given_k(size, rank, ranked, whole)
+    taken = whole
     if fraction > 0.0:
         pi = pi + fraction * _given_k(size, rank, ranked, whole + 1)
+        taken += int(u[order[whole]] <= pi[order[whole]])
     return BottomK(rank < taken, pi, float(ranked[taken]) if taken < total else 0.0)
 
 

@@ -66,7 +66,7 @@ def test_priority_sampling_estimates_every_total_without_bias(k: float) -> None:
     totals = np.empty(draws)
     counts = np.empty(draws)
     for i in range(draws):
-        got = bottom_k(size, 1.0 - rng.random(7), k, 1.0 - rng.random())
+        got = bottom_k(size, 1.0 - rng.random(7), k)
         assert (got.probability[got.selected] > 0).all()
         totals[i] = (y / np.where(got.selected, got.probability, np.inf)).sum()
         counts[i] = got.selected.sum()
@@ -84,10 +84,32 @@ def test_probability_is_the_chance_given_the_other_priorities() -> None:
         hits, expected, repeats = 0, 0.0, 8_000
         for _ in range(repeats):
             u[4] = 1.0 - rng.random()
-            got = bottom_k(size, u, k, 1.0 - rng.random())
+            got = bottom_k(size, u, k)
             hits += int(got.selected[4])
             expected = got.probability[4]  # the same each time: it must not depend on its own u
         assert abs(hits / repeats - expected) < 4 * (expected * (1 - expected) / repeats) ** 0.5
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.4, 0.7), (0.4, 2.5), (1.0, 2.0), (1.3, 1.6)])
+def test_one_number_in_two_draws_is_taken_by_both_with_the_smaller_probability(
+    one: float, other: float
+) -> None:
+    """Every u of the unit that both draws share, the others' fixed: enumerated, not simulated."""
+    rng = np.random.default_rng(8)
+    steps = 4_000
+    size = rng.uniform(0.3, 0.65, (2, 6))
+    u = 1.0 - rng.random((2, 6))
+    both = alone = 0
+    for step in range(steps):
+        u[:, 2] = (step + 0.5) / steps
+        draws = [bottom_k(size[d], u[d], k) for d, k in enumerate((one, other))]
+        taken = [bool(d.selected[2]) for d in draws]
+        both += all(taken)
+        alone += taken[0]
+    least, first = min(d.probability[2] for d in draws), draws[0].probability[2]
+    assert 0.02 < least < 0.98
+    assert both / steps == pytest.approx(least, abs=1.5 / steps)
+    assert alone / steps == pytest.approx(first, abs=1.5 / steps)
 
 
 @given(
@@ -100,7 +122,7 @@ def test_draw_invariants(sizes: list[float], k: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     size = np.array(sizes)
     u = 1.0 - rng.random(len(sizes))
-    got = bottom_k(size, u, k, 1.0 - rng.random())
+    got = bottom_k(size, u, k)
     assert ((got.probability >= 0) & (got.probability <= 1)).all()
     assert (got.probability[got.selected] > 0).all()
     assert got.selected.sum() in {int(min(k, len(sizes))), min(int(k) + 1, len(sizes))}

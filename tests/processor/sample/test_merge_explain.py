@@ -17,14 +17,14 @@ from fidelity_otel.processor.sample import bottom_k, combined, draw_of, explain,
 @settings(max_examples=120, deadline=None)
 def test_merged_replicas_draw_what_one_would(n: int, parts: int, k: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    size, u, coin = rng.uniform(0.3, 0.65, n), 1.0 - rng.random(n), 1.0 - rng.random()
+    size, u = rng.uniform(0.3, 0.65, n), 1.0 - rng.random(n)
     units = [(f"{i:032x}", size[i], u[i]) for i in range(n)]
     home = rng.integers(0, parts, n)
     sketches = [
         sketch([x for x, p in zip(units, home, strict=True) if p == r], k) for r in range(parts)
     ]
-    got = draw_of(merge([merge(sketches[:2]), *sketches[2:]]), k, coin)
-    whole = bottom_k(size, u, k, coin)
+    got = draw_of(merge([merge(sketches[:2]), *sketches[2:]]), k)
+    whole = bottom_k(size, u, k)
     chosen = {units[i][0] for i in np.flatnonzero(whole.selected)}
     assert {i for i, (selected, _) in got.items() if selected} == chosen
     for i, (trace_id, _, _) in enumerate(units):
@@ -35,7 +35,7 @@ def test_merged_replicas_draw_what_one_would(n: int, parts: int, k: float, seed:
 def test_a_shallow_sketch_is_refused() -> None:
     shallow = sketch([(str(i), 1.0, (i + 1) / 20) for i in range(20)], 2.0)
     with pytest.raises(ValueError, match="cannot give a draw of 9"):
-        draw_of(shallow, 9.0, 0.5)
+        draw_of(shallow, 9.0)
 
 
 def decision(*arms: ArmDecision, upstream: float = 1.0) -> Decision:
