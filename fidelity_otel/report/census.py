@@ -155,7 +155,7 @@ def read_census(
         many = many or sum(map(len, waiting)) > most
         if many:
             tallies += [tally_of(each.take(_plain(each, keep))) for each in waiting]
-            looked += [each.take(~_plain(each, keep)) for each in waiting]
+            looked += [each.take(~_plain(each, keep)).alone() for each in waiting]
             waiting.clear()
     return Census(joined([*looked, *waiting]), summed(tallies, without))
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fidelity_otel.errors import StoreError
 from fidelity_otel.report.frame import Floats, Frame, level_of, prediction_at
+from fidelity_otel.report.told import NOTHING_TOLD
 
 __all__ = ["HOUR_NS", "NOTHING", "Tally", "decode", "encode", "summed", "tally_of"]
 
@@ -94,17 +95,13 @@ class Tally:
 
     def _frame(self, cells: Matrix) -> Frame:
         count = len(cells)
-        names = np.array([*self.names, ""], dtype=object)
         flags = cells[:, 4]
         success, loud = (flags & _SUCCESS) > 0, (flags & _LOUD) > 0
         used, stratum = np.unique(cells[:, 3], return_inverse=True)
-        nothing: Any = np.empty(count, dtype=object)
-        nothing[:] = [()] * count
-        empty: Any = np.full(count, {}, dtype=object)
         return Frame(
-            trace_id=np.full(count, "", dtype=object),
-            workflow=names[cells[:, 1]],
-            release=names[cells[:, 2]],
+            row=np.zeros(count, dtype=np.intp),
+            workflow_code=cells[:, 1].astype(np.intp),
+            release_code=cells[:, 2].astype(np.intp),
             stratum=stratum.astype(np.intp),
             cluster=np.zeros(count, dtype=np.intp),
             start_ns=cells[:, 0] * HOUR_NS,
@@ -112,21 +109,19 @@ class Tally:
             success=success,
             prediction=prediction_at(cells[:, 5]),
             loud=loud,
-            states=empty,
             troubled=(flags & _TROUBLED) > 0,
             recovered=(flags & _RECOVERED) > 0,
             pi=np.where((flags & _DRAWN) > 0, 0.0, np.nan),
             answered=np.full(count, np.nan),
             selected=np.zeros(count, dtype=bool),
-            arms=nothing,
             label=np.full(count, np.nan),
             unsure=np.zeros(count, dtype=bool),
-            reviews=nothing,
-            outcomes=empty,
-            outcome_labels=empty,
-            outcome_times=empty,
             units=cells[:, -1].astype(np.float64),
+            told=NOTHING_TOLD,
+            workflows=self.names,
+            releases=self.names,
             strata=tuple(self.names[k] for k in used),
+            clusters=("",),
         )
 
     def durations(self) -> dict[str, tuple[Floats, Floats]]:
@@ -167,9 +162,11 @@ def tally_of(frame: Frame) -> Tally:
     def place(values: Iterable[Any]) -> Matrix:
         return np.array([names.setdefault(v, len(names)) for v in values], dtype=np.int64)
 
-    workflow, one = place(frame.workflow), np.ones(len(frame), dtype=np.int64)
+    one = np.ones(len(frame), dtype=np.int64)
+    workflow = place(frame.workflows)[frame.workflow_code]
     hour = frame.start_ns // HOUR_NS
-    stratum = place(frame.strata)[frame.stratum] if frame.strata else one * 0
+    stratum = place(frame.strata)[frame.stratum]
+    release = place(frame.releases)[frame.release_code]
     flags = sum(
         flag * holds.astype(np.int64)
         for flag, holds in (
@@ -181,7 +178,7 @@ def tally_of(frame: Frame) -> Tally:
         )
     )
     level = level_of(frame.prediction)
-    cells = np.column_stack([hour, workflow, place(frame.release), stratum, flags, level, one])
+    cells = np.column_stack([hour, workflow, release, stratum, flags, level, one])
     known = np.isfinite(frame.duration)
     bins = np.round(np.log(np.maximum(frame.duration[known], 1e-9)) / _FINENESS).astype(np.int64)
     times = np.column_stack([hour[known], workflow[known], bins, one[known]])
