@@ -144,7 +144,8 @@ def _by_hour(
     if not len(hour):
         return {}
     # Only hours that occur: one wrong clock would make the span between first and last huge.
-    hours, column = np.unique(hour, return_inverse=True)
+    hours = np.unique(hour[np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))])
+    column = np.searchsorted(hours, hour)
     width = len(hours)
     place = workflow * width + column
     size = (int(workflow.max()) + 1) * width
@@ -231,7 +232,7 @@ def summed(tallies: Sequence[Tally], without: Sequence[Tally] = ()) -> Tally:
     if not parts:
         return NOTHING
     cells, times, modes = (_stacked(each) for each in zip(*parts, strict=True))
-    whole = [t for t in tallies if len(t)]
+    whole = [t for t in tallies if len(t.cells)]
     return Tally(
         tuple(names),
         cells,
@@ -278,7 +279,8 @@ def _packed(columns: Matrix) -> tuple[Matrix, int]:
             key = np.unique(key, return_inverse=True)[1].astype(np.int64)
             size = int(key.max()) + 1
         if width > 1:
-            key = key * width + (column - low)
+            key *= width
+            key += column - low
         size *= width
     return key, size
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -93,11 +94,18 @@ def label_of(reviews: Sequence[Any]) -> float:
     Args:
         reviews: marks with `verdict`, `hand_picked` and `phase`.
     """
-    decided = [v for r in reviews if r.phase == _ADJUDICATION and (v := _value(r)) is not None]
-    if decided:
-        return decided[-1]
-    values = [v for r in reviews if counts(r) and (v := _value(r)) is not None]
-    return sum(values) / len(values) if values else float("nan")
+    decided, values = float("nan"), []
+    for review in reviews:
+        value = _value(review)
+        if value is None:
+            continue
+        if review.phase == _ADJUDICATION:
+            decided = value
+        elif counts(review):
+            values.append(value)
+    if isnan(decided) and values:
+        return sum(values) / len(values)
+    return decided
 
 
 def counts(review: Any) -> bool:
