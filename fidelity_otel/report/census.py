@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fidelity_otel.report.frame import Flags, Floats, Frame, Times, frame_of, joined
-from fidelity_otel.report.tally import HOUR_NS, Tally, decode, encode, summed, tally_of
+from fidelity_otel.report.tally import HOUR_NS, Tally, decode, encode, hourly_of, summed, tally_of
 from fidelity_otel.store.folds import Fold, WindowState
 
 __all__ = ["Census", "CensusSource", "FoldSource", "fold_windows", "read_census"]
@@ -101,7 +101,7 @@ class Census:
 
     def hourly(self) -> list[tuple[str | None, Times, Floats, Floats]]:
         """Per workflow, and under None for all: hours (ns), their traces, and the quiet ones."""
-        parts = [self.tally.hourly(), tally_of(self.looked).hourly()]
+        parts = [self.tally.hourly(), hourly_of(self.looked)]
         names = sorted({name for part in parts for name in part})
         made: list[tuple[str | None, Times, Floats, Floats]] = []
         for name in (None, *names):
@@ -155,7 +155,7 @@ def read_census(
         many = many or sum(map(len, waiting)) > most
         if many:
             tallies += [tally_of(each.take(_plain(each, keep))) for each in waiting]
-            looked += [each.take(~_plain(each, keep)) for each in waiting]
+            looked += [each.take(~_plain(each, keep)).alone() for each in waiting]
             waiting.clear()
     return Census(joined([*looked, *waiting]), summed(tallies, without))
 

@@ -79,8 +79,9 @@ def outcomes_changed(frame: Frame, groups: Groups, *, now_ns: int) -> Iterator[C
     """
     from fidelity_otel.stats.intervals import wilson
 
-    told = np.array([bool(values) for values in frame.outcomes], dtype=bool)
-    for name, rows in groups:
+    told = np.zeros(len(frame), dtype=bool)
+    told[frame.with_outcome] = True
+    for name, rows in groups if told.any() else ():
         part = frame.take(rows & told)
         for outcome in sorted({n for values in part.outcomes for n in values}):
             series = _of_outcome(part, outcome)

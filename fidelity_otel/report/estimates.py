@@ -5,7 +5,7 @@ The inference itself is `stats`; what is here turns the frame's columns into its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,29 +109,37 @@ class Estimates:
         right = self._mean(rest, name, window)
         return shifted(right, scale=scale * rest.traces / whole, offset=offset, frame=whole)
 
-    def among_wrong(self, frame: Frame, has: Flags, wrong: Flags, *, name: str) -> Estimate:
-        """The weighted share of wrong answers that have something (a failure mode).
+    def among_wrong(
+        self, frame: Frame, wrong: Flags, having: Mapping[str, Sequence[int]]
+    ) -> dict[str, Estimate]:
+        """The weighted share of wrong answers that have something, for each of some things.
 
         Args:
             frame: the traces, length N.
-            has: bool of length N, whether they have it.
             wrong: bool of length N, traces that an outcome calls wrong: each counts once.
-            name: of the estimate.
+            having: thing (a failure mode) → the places of the traces that have it.
         """
         from fidelity_otel.stats.ratio import ratio
 
-        usable = frame.drawn & (frame.judged | wrong)
-        weight = np.where(wrong, 1.0, 1.0 - np.nan_to_num(frame.label))[usable]
-        part = frame.take(usable)
-        return ratio(
-            has[usable] * weight,
-            weight,
-            pi=np.where(wrong[usable], 1.0, part.answered),
-            cluster=part.cluster if _clustered(part) else None,
-            name=name,
-            level=self.level,
-            minimum_n=self.minimum_n,
-        )
+        clustered = _clustered(frame.take(frame.drawn & (frame.judged | wrong)))
+        weight = np.where(wrong, 1.0, 1.0 - np.where(frame.judged, frame.label, 1.0))
+        rows = np.flatnonzero(frame.drawn & (weight > 0.0))
+        weight, pi = weight[rows], np.where(wrong, 1.0, frame.answered)[rows]
+        cluster = frame.cluster[rows] if clustered else None
+        made = {}
+        for thing, places in having.items():
+            has = np.zeros(len(frame), dtype=bool)
+            has[places] = True
+            made[thing] = ratio(
+                has[rows] * weight,
+                weight,
+                pi=pi,
+                cluster=cluster,
+                name=f"among_wrong:{thing}",
+                level=self.level,
+                minimum_n=self.minimum_n,
+            )
+        return made
 
     def _mean(self, frame: Frame, name: str, window: str) -> Estimate:
         label = np.where(frame.judged, frame.label, np.nan)
@@ -167,8 +175,8 @@ def _named(warnings: tuple[str, ...], frame: Frame) -> tuple[str, ...]:
 
 def _clustered(frame: Frame) -> bool:
     """Whether two reviewed traces are of one conversation or user."""
-    reviewed = frame.cluster[frame.judged]
-    return len(np.unique(reviewed)) < len(reviewed)
+    reviewed = np.sort(frame.cluster[frame.judged])
+    return bool((reviewed[1:] == reviewed[:-1]).any())
 
 
 def insufficient(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -40,16 +41,9 @@ def coverage_of(frame: Frame) -> ReviewCoverage:
     """What was sampled, and what became of it."""
     judged, unsure = frame.judged, frame.selected & frame.unsure
     waiting = frame.selected & ~judged & ~unsure
-    verdicts: Counter[str] = Counter()
-    people: set[str] = set()
-    double = hand = 0
-    for reviews in filter(None, frame.reviews):
-        sampled = [r for r in reviews if not r.hand_picked]
-        for r in sampled:
-            verdicts[r.verdict] += 1
-        people.update(r.reviewer for r in reviews)
-        hand += len(reviews) - len(sampled)
-        double += len({r.reviewer for r in sampled}) >= _PAIR
+    reviews = [r for each in frame.reviews for r in each]
+    sampled = [r for r in reviews if not r.hand_picked]
+    doubles = ({r.reviewer for r in each if not r.hand_picked} for each in _several(frame).values())
     weight = 1.0 / frame.pi[judged]
     return ReviewCoverage(
         selected=int(frame.selected.sum()),
@@ -58,11 +52,11 @@ def coverage_of(frame: Frame) -> ReviewCoverage:
         waiting=int(waiting.sum()),
         oldest_waiting_ns=int(frame.start_ns[waiting].min()) if waiting.any() else None,
         undrawn=frame.count(~frame.drawn),
-        double=double,
-        hand_picked=hand,
-        verdicts=dict(verdicts),
+        double=sum(len(people) >= _PAIR for people in doubles),
+        hand_picked=len(reviews) - len(sampled),
+        verdicts=dict(Counter(r.verdict for r in sampled)),
         arms=_arms(frame, judged),
-        reviewers=len(people),
+        reviewers=len({r.reviewer for r in reviews}),
         weight_ratio=float(weight.max() / weight.mean()) if len(weight) else None,
     )
 
@@ -109,14 +103,11 @@ def reviewer_lines(frame: Frame) -> tuple[ReviewerLine, ...]:
     """
     from fidelity_otel.stats.dawid_skene import dawid_skene
 
-    said: list[tuple[int, str, int]] = []
-    for row, reviews in enumerate(frame.reviews):
-        first: dict[str, str] = {}
-        for r in reviews:
-            if not r.hand_picked and r.phase in {"", "sample"} and r.verdict != "cannot_tell":
-                first.setdefault(r.reviewer, r.verdict)
-        if len(first) >= _PAIR:
-            said += [(row, who, int(verdict == "right")) for who, verdict in first.items()]
+    said = [
+        (row, who, int(verdict == "right"))
+        for row, first in _together(frame).items()
+        for who, verdict in first.items()
+    ]
     count = Counter(who for _, who, _ in said)
     if not said or max(count.values()) < LEAST_PAIRS:
         return ()
@@ -155,33 +146,40 @@ def always_valid(frame: Frame, *, level: float, minimum_n: int) -> Estimate | No
     return Estimate(name, value, low, high, level, method, len(part), kish, whole)
 
 
-def _pairs(frame: Frame) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for reviews in frame.reviews:
+def _several(frame: Frame) -> dict[int, Sequence[Any]]:
+    """Row → reviews, where there is more than one."""
+    return {row: each for row, each in enumerate(frame.reviews) if len(each) >= _PAIR}
+
+
+def _together(frame: Frame) -> dict[int, dict[str, str]]:
+    """Row → reviewer → first verdict, where several people of the sample could tell something."""
+    found: dict[int, dict[str, str]] = {}
+    for row, reviews in _several(frame).items():
         first: dict[str, str] = {}
         for r in reviews:
             if not r.hand_picked and r.phase in {"", "sample"} and r.verdict != "cannot_tell":
                 first.setdefault(r.reviewer, r.verdict)
         if len(first) >= _PAIR:
-            one, other, *_ = first.values()
-            pairs.append((one, other))
-    return pairs
+            found[row] = first
+    return found
+
+
+def _pairs(frame: Frame) -> list[tuple[str, str]]:
+    verdicts = (tuple(first.values()) for first in _together(frame).values())
+    return [(one, other) for one, other, *_ in verdicts]
 
 
 def outcomes_wrong(frame: Frame, names: Sequence[str]) -> Flags:
     """Traces that an outcome of these names ("*": of any) calls wrong: a value below one half."""
-    every = "*" in names
-    wanted = set(names)
-    return np.array(
-        [
-            any(
-                value is not None and value < _HALF and (every or name in wanted)
-                for name, value in outcomes.items()
-            )
-            for outcomes in frame.outcomes
-        ],
-        dtype=bool,
-    ).reshape(len(frame))
+    every, wanted = "*" in names, set(names)
+    wrong = np.zeros(len(frame), dtype=bool)
+    rows: list[int] = frame.with_outcome.tolist() if wanted else []
+    for row in rows:
+        wrong[row] = any(
+            value is not None and value < _HALF and (every or name in wanted)
+            for name, value in frame.outcomes[row].items()
+        )
+    return wrong
 
 
 def outcome_lines(frame: Frame, most: int) -> tuple[OutcomeLine, ...]:
@@ -191,8 +189,9 @@ def outcome_lines(frame: Frame, most: int) -> tuple[OutcomeLine, ...]:
     labels: dict[str, Counter[str]] = {}
     compared: Counter[str] = Counter()
     agrees: Counter[str] = Counter()
-    rows = zip(frame.outcomes, frame.outcome_labels, frame.label, frame.judged, strict=True)
-    for outcomes, said, label, judged in rows:
+    told = frame.with_outcome
+    each = (frame.outcomes, frame.outcome_labels, frame.label, frame.judged)
+    for outcomes, said, label, judged in zip(*(column[told] for column in each), strict=True):
         for name, value in outcomes.items():
             traces[name] += 1
             if said.get(name):

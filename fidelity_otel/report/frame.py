@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from hashlib import blake2b
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fidelity_otel.model import FindingState
+from fidelity_otel.report.told import (
+    Objects,
+    Told,
+    counts,
+    label_of,
+    told_of,
+    told_together,
+    worst_states,
+)
 
 __all__ = [
     "Frame",
@@ -29,19 +37,20 @@ __all__ = [
     "worst_states",
 ]
 
-VALUE_OF = {"right": 1.0, "partly": 0.5, "wrong": 0.0}
-"""What a verdict counts; `cannot_tell` is not in it: it is non-response."""
-
-_SEVERITY: dict[str, int] = {"recovered": 0, "escalated": 1, "unrecovered": 2}
-_SAMPLE_PHASES = ("", "sample")
-_ADJUDICATION = "adjudication"
 _OUTCOME_LOG_ODDS = 2.0
 _FINENESS, _LEVELS = 8.0, 100
 _NO_ROWS: Mapping[str, list[Any]] = defaultdict(list)
+_NAMED = {
+    "workflow_code": "workflows",
+    "release_code": "releases",
+    "stratum": "strata",
+    "cluster": "clusters",
+}
+"""Columns of numbers that stand for names, and where those are."""
+_WHOLE = {*_NAMED.values(), "told"}
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Objects = NDArray[np.object_]
 Times = NDArray[np.int64]
 Codes = NDArray[np.intp]
 
@@ -56,13 +65,14 @@ class FrameSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Frame:
     """Traces as parallel arrays of length N, oldest first.
 
+    `workflow_code`, `release_code`, `stratum` and `cluster` are places in `workflows`, `releases`,
+    `strata` and `clusters`, and `row` is one in `told`: a part of a frame shares these with it.
     `pi` is the combined inclusion probability, NaN while a trace's window is not drawn; `answered`
-    is π times the response rate of the trace's stratum, where there is a verdict. `stratum` and
-    `cluster` are numbers, equal where the names are; `strata` names the former. `label` is
+    is π times the response rate of the trace's stratum, where there is a verdict. `label` is
     the reviewers' mean verdict (1 right, ½ partly, 0 wrong), NaN without one. `unsure` traces were
     selected and looked at, and nobody could tell. `prediction` orders traces
     by how likely they are right. `states` maps mode → worst state; `troubled` traces have one,
@@ -70,9 +80,9 @@ class Frame:
     how many traces a row stands for: more than one where nobody looked at them.
     """
 
-    trace_id: Objects
-    workflow: Objects
-    release: Objects
+    row: Codes
+    workflow_code: Codes
+    release_code: Codes
     stratum: Codes
     cluster: Codes
     start_ns: Times
@@ -80,24 +90,22 @@ class Frame:
     success: Flags
     prediction: Floats
     loud: Flags
-    states: Objects
     troubled: Flags
     recovered: Flags
     pi: Floats
     answered: Floats
     selected: Flags
-    arms: Objects
     label: Floats
     unsure: Flags
-    reviews: Objects
-    outcomes: Objects
-    outcome_labels: Objects
-    outcome_times: Objects
     units: Floats
+    told: Told
+    workflows: tuple[str, ...]
+    releases: tuple[str, ...]
     strata: tuple[str, ...]
+    clusters: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.trace_id)
+        return len(self.row)
 
     @property
     def traces(self) -> int:
@@ -111,29 +119,89 @@ class Frame:
     @property
     def plain(self) -> Flags:
         """Rows that nobody looked at and nothing is known of later: counting them is enough."""
-        touched = [bool(r) or bool(o) for r, o in zip(self.reviews, self.outcomes, strict=True)]
-        told = [bool(labels) for labels in self.outcome_labels]
-        plain: Flags = ~(self.selected | np.array(touched, dtype=bool) | np.array(told, dtype=bool))
+        said = zip(self.reviews, self.outcomes, self.outcome_labels, strict=True)
+        touched = np.array([bool(r or o or labels) for r, o, labels in said], dtype=bool)
+        plain: Flags = ~(self.selected | touched)
         return plain
 
     def take(self, rows: Flags) -> Frame:
         """The traces where `rows` (bool, length N) holds."""
         if rows.all():
             return self
+        places = np.flatnonzero(rows)
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Frame(**{n: c if n == "strata" else c[rows] for n, c in columns.items()})
+        return Frame(**{n: c if n in _WHOLE else c[places] for n, c in columns.items()})
 
-    @property
+    def alone(self) -> Frame:
+        """The same, without the names and the words of traces that are not in it."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        for code, names in _NAMED.items():
+            used, columns[code] = np.unique(columns[code], return_inverse=True)
+            columns[names] = tuple(columns[names][k] for k in used)
+        columns |= {"told": self.told.take(self.row), "row": np.arange(len(self))}
+        return Frame(**columns)
+
+    @cached_property
     def drawn(self) -> Flags:
         """Whether the sample of a trace's window has been drawn."""
         drawn: Flags = ~np.isnan(self.pi)
         return drawn
 
-    @property
+    @cached_property
     def judged(self) -> Flags:
         """Selected by the design and given a verdict: what an estimate may use."""
         judged: Flags = self.selected & ~np.isnan(self.label)
         return judged
+
+    @cached_property
+    def workflow(self) -> Objects:
+        """Each trace's workflow by name."""
+        return np.array(self.workflows, dtype=object)[self.workflow_code]
+
+    @cached_property
+    def release(self) -> Objects:
+        """Each trace's release by name."""
+        return np.array(self.releases, dtype=object)[self.release_code]
+
+    @cached_property
+    def trace_id(self) -> Objects:
+        """Each trace's id, empty where a row stands for many."""
+        return self.told.trace_id[self.row]
+
+    @cached_property
+    def states(self) -> Objects:
+        """Each trace's mode → worst state."""
+        return self.told.states[self.row]
+
+    @cached_property
+    def arms(self) -> Objects:
+        """What each arm did with each trace."""
+        return self.told.arms[self.row]
+
+    @cached_property
+    def reviews(self) -> Objects:
+        """Each trace's reviews, oldest first."""
+        return self.told.reviews[self.row]
+
+    @cached_property
+    def outcomes(self) -> Objects:
+        """Each trace's name of an outcome → value."""
+        return self.told.outcomes[self.row]
+
+    @cached_property
+    def with_outcome(self) -> Codes:
+        """The places of the traces that an outcome is known of."""
+        return np.flatnonzero(np.fromiter(map(bool, self.outcomes), dtype=bool, count=len(self)))
+
+    @cached_property
+    def outcome_labels(self) -> Objects:
+        """Each trace's name of an outcome → label."""
+        return self.told.outcome_labels[self.row]
+
+    @cached_property
+    def outcome_times(self) -> Objects:
+        """Each trace's name of an outcome → when it was observed."""
+        return self.told.outcome_times[self.row]
 
 
 def read_frame(
@@ -152,43 +220,42 @@ def read_frame(
 def frame_of(columns: Mapping[str, list[Any]]) -> Frame:
     """The frame in columns as the store gives them, one entry a trace."""
     count = len(columns["trace_id"])
-    states = [worst_states(m, s) for m, s in zip(columns["modes"], columns["states"], strict=True)]
-    reviews: list[tuple[Any, ...]] = columns["reviews"]
-    selected = np.asarray(columns["selected"], dtype=bool)
-    label = np.array([label_of(r) if r else np.nan for r in reviews], dtype=np.float64)
-    seen = np.array([any(_counts(r) for r in each) for each in reviews], dtype=bool)
-    success = np.asarray(columns["reported_success"], dtype=bool)
+    told = told_of(columns)
+    selected = np.asarray(columns["selected"], dtype=bool).reshape(count)
+    label = np.array([label_of(r) if r else np.nan for r in told.reviews], dtype=np.float64)
+    unsure = np.isnan(label)
+    unsure[unsure] = [any(map(counts, each)) for each in told.reviews[unsure]]
+    success = np.asarray(columns["reported_success"], dtype=bool).reshape(count)
     pi = np.array([np.nan if p is None else p for p in columns["pi"]], dtype=np.float64)
-    judged = selected.reshape(count) & ~np.isnan(label.reshape(count))
     strata, stratum = _codes(columns["stratum"])
-    troubled = np.array([bool(s) for s in states], dtype=bool).reshape(count)
-    open_ = np.array([any(v != "recovered" for v in s.values()) for s in states], dtype=bool)
+    workflows, workflow = _codes(columns["workflow"])
+    releases, release = _codes(columns["release"])
+    clusters, cluster = _codes(_clusters(columns))
+    troubled, open_ = told.troubled(), told.open()
     return Frame(
-        trace_id=_objects(columns["trace_id"]),
-        workflow=_objects(columns["workflow"]),
-        release=_objects(columns["release"]),
+        row=np.arange(count),
+        workflow_code=workflow,
+        release_code=release,
         stratum=stratum,
-        cluster=np.array([_number(name) for name in _clusters(columns)], dtype=np.int64),
+        cluster=cluster,
         start_ns=np.asarray(columns["start_ns"], dtype=np.int64),
         duration=_durations(columns, count),
-        success=success.reshape(count),
+        success=success,
         prediction=_predicted(np.asarray(columns["risk"], dtype=np.float64), columns["outcomes"]),
-        loud=~success.reshape(count) | open_.reshape(count),
-        states=_objects(states),
+        loud=~success | open_,
         troubled=troubled,
-        recovered=troubled & ~open_.reshape(count),
+        recovered=troubled & ~open_,
         pi=pi,
-        answered=_answered(pi, selected.reshape(count), judged, stratum),
-        selected=selected.reshape(count),
-        arms=_objects(columns["arms"]),
-        label=label.reshape(count),
-        unsure=(seen & np.isnan(label)).reshape(count),
-        reviews=_objects(reviews),
-        outcomes=_objects(columns["outcomes"]),
-        outcome_labels=_objects(columns["outcome_labels"]),
-        outcome_times=_objects(columns["outcome_times"]),
+        answered=_answered(pi, selected, selected & ~np.isnan(label), stratum),
+        selected=selected,
+        label=label,
+        unsure=unsure,
         units=np.ones(count),
+        told=told,
+        workflows=workflows,
+        releases=releases,
         strata=strata,
+        clusters=clusters,
     )
 
 
@@ -196,49 +263,26 @@ def joined(frames: Sequence[Frame]) -> Frame:
     """Frames as one, oldest rows first; response rates are those of all together."""
     if len(frames) <= 1:
         return frames[0] if frames else frame_of(_NO_ROWS)
-    number: dict[str, int] = {}
-    strata = [
-        np.array([number.setdefault(n, len(number)) for n in f.strata], dtype=np.intp)[f.stratum]
-        if f.strata
-        else f.stratum
-        for f in frames
-    ]
-    columns = {
+    columns: dict[str, Any] = {
         f.name: np.concatenate([getattr(each, f.name) for each in frames])
         for f in fields(Frame)
-        if f.name not in {"strata", "stratum"}
+        if f.name not in {*_WHOLE, *_NAMED, "row"}
     }
-    columns["stratum"] = np.concatenate(strata)
+    before = np.cumsum([0, *(len(each.told) for each in frames)])
+    columns["row"] = np.concatenate([f.row + n for f, n in zip(frames, before, strict=False)])
+    whole: dict[str, Any] = {"told": told_together([each.told for each in frames])}
+    for code, names in _NAMED.items():
+        number: dict[str, int] = {}
+        here = [[number.setdefault(n, len(number)) for n in getattr(f, names)] for f in frames]
+        parts = [
+            np.array(h, dtype=np.intp)[getattr(f, code)] for h, f in zip(here, frames, strict=True)
+        ]
+        columns[code], whole[names] = np.concatenate(parts), tuple(number)
     order = np.argsort(columns["start_ns"], kind="stable")
     columns = {name: column[order] for name, column in columns.items()}
     judged = columns["selected"] & ~np.isnan(columns["label"])
     columns["answered"] = _answered(columns["pi"], columns["selected"], judged, columns["stratum"])
-    return Frame(**columns, strata=tuple(number))
-
-
-def label_of(reviews: Sequence[Any]) -> float:
-    """One label in [0, 1] from a trace's reviews, NaN where nobody could tell.
-
-    Verdicts of the sample are averaged; where two disagreed and a third person decided, that
-    decision counts. Hand-picked traces and later rechecks give no label: the first were not chosen
-    by chance, the second answer another question.
-
-    Args:
-        reviews: marks with `verdict`, `hand_picked` and `phase`.
-    """
-    decided = [v for r in reviews if r.phase == _ADJUDICATION and (v := _value(r)) is not None]
-    if decided:
-        return decided[-1]
-    values = [v for r in reviews if _counts(r) and (v := _value(r)) is not None]
-    return sum(values) / len(values) if values else float("nan")
-
-
-def _counts(review: Any) -> bool:
-    return not review.hand_picked and review.phase in _SAMPLE_PHASES
-
-
-def _value(review: Any) -> float | None:
-    return None if review.hand_picked else VALUE_OF.get(review.verdict)
+    return Frame(**columns, **whole)
 
 
 def _answered(pi: Floats, selected: Flags, judged: Flags, stratum: Codes) -> Floats:
@@ -289,27 +333,11 @@ def prediction_at(level: NDArray[np.int64]) -> Floats:
     return share
 
 
-def worst_states(modes: Sequence[str], states: Sequence[str]) -> dict[str, FindingState]:
-    """Mode → its worst state in a trace: unrecovered before escalated before recovered."""
-    worst: dict[str, Any] = {}
-    for mode, state in zip(modes, states, strict=True):
-        held = worst.get(mode)
-        if held is None or _SEVERITY.get(state, 2) > _SEVERITY.get(held, 2):
-            worst[mode] = state
-    return worst
-
-
 def _codes(names: Sequence[str]) -> tuple[tuple[str, ...], Codes]:
     """The distinct names, and each one's number."""
     number: dict[str, int] = {}
     codes = [number.setdefault(name, len(number)) for name in names]
     return tuple(number), np.array(codes, dtype=np.intp)
-
-
-def _number(name: str) -> int:
-    """A number for a name, the same in every frame."""
-    digest = blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 def _clusters(columns: Mapping[str, list[Any]]) -> list[str]:
@@ -330,11 +358,3 @@ def _durations(columns: Mapping[str, list[Any]], count: int) -> Floats:
     span = np.asarray(ends, dtype=np.float64) - np.asarray(columns["start_ns"], dtype=np.float64)
     seconds: Floats = np.where(span >= 0, span / 1e9, np.nan)
     return seconds
-
-
-def _objects(values: Sequence[Any]) -> Objects:
-    """An array of objects, one each: numpy would otherwise unpack tuples into columns."""
-    array: Objects = np.empty(len(values), dtype=object)
-    for place, value in enumerate(values):
-        array[place] = value
-    return array

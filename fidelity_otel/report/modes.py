@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-import numpy as np
-
 from fidelity_otel.report.estimates import Estimates
 from fidelity_otel.report.frame import Flags, Frame
 from fidelity_otel.report.summary import ModeLine
@@ -25,36 +23,37 @@ def mode_lines(
         most: so many lines.
         counted: (mode, worst state) → traces that are rows of the frame only as counts.
     """
+    seen = [
+        (mode, state, row)
+        for row, states in enumerate(frame.states)
+        for mode, state in states.items()
+    ]
+    said = {
+        (r.mode, row)
+        for row, reviews in enumerate(frame.reviews)
+        for r in reviews
+        if r.mode and not r.hand_picked
+    }
     found = Counter(counted)
-    for states in filter(None, frame.states):
-        found.update(states.items())
-    named: Counter[str] = Counter()
+    found.update((mode, state) for mode, state, _ in seen)
+    named = Counter(mode for mode, _ in said)
     rows: defaultdict[str, list[int]] = defaultdict(list)  # where a mode was found or named
-    for row, (states, reviews) in enumerate(zip(frame.states, frame.reviews, strict=True)):
-        if not states and not reviews:
-            continue
-        modes = {r.mode for r in reviews if r.mode and not r.hand_picked}
-        for mode in modes:
-            named[mode] += 1
-        for mode in modes.union(states):
-            rows[mode].append(row)
+    for mode, row in (*((mode, row) for mode, _, row in seen), *said):
+        rows[mode].append(row)
     total = Counter[str]()
     for (mode, _), n in found.items():
         total[mode] += n
-    modes_seen = sorted({*total, *named}, key=lambda m: (-total[m], -named[m], m))[:most]
-    lines = []
-    for mode in modes_seen:
-        has = np.zeros(len(frame), dtype=bool)
-        has[rows[mode]] = True
-        lines.append(
-            ModeLine(
-                mode=mode,
-                traces=total[mode],
-                recovered=found[mode, "recovered"],
-                unrecovered=found[mode, "unrecovered"],
-                escalated=found[mode, "escalated"],
-                named=named[mode],
-                among_wrong=make.among_wrong(frame, has, wrong, name=f"among_wrong:{mode}"),
-            )
+    modes = sorted({*total, *named}, key=lambda m: (-total[m], -named[m], m))[:most]
+    among_wrong = make.among_wrong(frame, wrong, {mode: rows[mode] for mode in modes})
+    return tuple(
+        ModeLine(
+            mode=mode,
+            traces=total[mode],
+            recovered=found[mode, "recovered"],
+            unrecovered=found[mode, "unrecovered"],
+            escalated=found[mode, "escalated"],
+            named=named[mode],
+            among_wrong=among_wrong[mode],
         )
-    return tuple(lines)
+        for mode in modes
+    )

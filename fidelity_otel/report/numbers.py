@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -25,7 +25,7 @@ from fidelity_otel.report.evidence import (
     reviewer_lines,
     without_reviewers_errors,
 )
-from fidelity_otel.report.frame import Flags, Floats, Frame
+from fidelity_otel.report.frame import Codes, Flags, Floats, Frame
 from fidelity_otel.report.lasting import age_lines
 from fidelity_otel.report.modes import mode_lines
 from fidelity_otel.report.pairs import candidates_of, pair_lines
@@ -115,10 +115,10 @@ def summary(
     frame = everything.take(~candidates_of(everything, marks))
     make = Estimates(chosen.level, chosen.minimum_n, estimator)
     wrong = outcomes_wrong(frame, chosen.outcomes)
-    fidelity = make.fidelity(frame, wrong)
-    silent = make.silent_failure(frame, wrong)
+    domains = _domains(frame, wrong, make, chosen.max_workflows)
+    fidelity, silent = domains[0].fidelity, domains[0].silent_failure
     benchmark = _benchmark(store, chosen, fidelity)
-    workflows = _workflows(frame, wrong, make, chosen.max_workflows, durations)
+    workflows = tuple(_workflow(each, durations) for each in domains[1:])
     coverage = coverage_of(frame)
     made = Summary(
         sentence="",
@@ -144,16 +144,8 @@ def summary(
         benchmark=benchmark,
         objective=chosen.objective,
         course=course_of(frame, wrong, make, periods),
-        windows=_windows(
-            frame,
-            wrong,
-            make,
-            chosen=chosen,
-            benchmark=benchmark,
-            now_ns=now_ns,
-            since_ns=since_ns,
-        ),
-        changes=_changes(frame, census, chosen, now_ns=now_ns),
+        windows=_windows(domains, make, benchmark, now_ns=now_ns, since_ns=since_ns),
+        changes=_changes(frame, census, domains, chosen, now_ns=now_ns),
         always=always_valid(frame, level=chosen.level, minimum_n=chosen.minimum_n),
         reviewers=reviewer_lines(frame),
         ages=age_lines(frame, level=chosen.level, minimum_n=chosen.minimum_n),
@@ -184,7 +176,8 @@ def _activity(
 def _latency(frame: Frame, durations: Durations) -> Latency:
     """Quantiles of the rows' durations together with those that are counted per workflow."""
     known = frame.duration[np.isfinite(frame.duration)]
-    counted = [durations[w] for w in set(frame.workflow) if w in durations]
+    names = [frame.workflows[k] for k in np.unique(frame.workflow_code)]
+    counted = [durations[name] for name in names if name in durations]
     if not counted:
         if not len(known):
             return Latency()
@@ -199,42 +192,55 @@ def _latency(frame: Frame, durations: Durations) -> Latency:
     return Latency(p50, p95, p99)
 
 
-def _groups(column: Any, units: Floats, most: int) -> list[tuple[str, Flags]]:
-    """(name, rows) of a column's values, most frequent first; those beyond `most` as one."""
-    if not len(column):
-        return []
-    names, place = np.unique(column.astype(str), return_inverse=True)
-    counts = np.bincount(place, weights=units)
-    order = sorted(range(len(names)), key=lambda k: (-int(counts[k]), str(names[k])))
+def _groups(
+    place: Codes, names: Sequence[str], units: Floats, most: int
+) -> list[tuple[str, Flags]]:
+    """(name, rows) of the names that occur, most frequent first; those beyond `most` as one."""
+    counts = np.bincount(place, weights=units, minlength=len(names))
+    found: list[int] = np.unique(place).tolist()
+    order = sorted(found, key=lambda k: (-int(counts[k]), names[k]))
     kept, rest = (order, []) if len(order) <= most else (order[: most - 1], order[most - 1 :])
-    groups = [(str(names[k]), place == k) for k in kept]
+    groups = [(names[k], place == k) for k in kept]
     if rest:
         groups.append((OTHER, np.isin(place, rest)))
     return groups
 
 
-def _all_and_each(frame: Frame, most: int) -> list[tuple[str | None, Flags]]:
-    """All traces together under None, then each workflow's."""
-    return [(None, np.ones(len(frame), dtype=bool)), *_groups(frame.workflow, frame.units, most)]
+class _Domain(NamedTuple):
+    """A workflow's traces, or all of them where the name is None, and what they are found to be.
+
+    `rows` (bool of the whole frame's length) says which they are, `frame` holds them.
+    """
+
+    name: str | None
+    rows: Flags
+    frame: Frame
+    wrong: Flags
+    fidelity: Estimate
+    silent_failure: Estimate
 
 
-def _workflows(
-    frame: Frame, wrong: Flags, make: Estimates, most: int, durations: Durations
-) -> tuple[WorkflowLine, ...]:
-    lines = []
-    for name, rows in _groups(frame.workflow, frame.units, most):
-        part = frame.take(rows)
-        lines.append(
-            WorkflowLine(
-                workflow=name,
-                traces=part.traces,
-                reported_success=part.count(part.success),
-                latency=_latency(part, durations),
-                fidelity=make.fidelity(part, wrong[rows]),
-                silent_failure=make.silent_failure(part, wrong[rows]),
-            )
-        )
-    return tuple(lines)
+def _domains(frame: Frame, wrong: Flags, make: Estimates, most: int) -> list[_Domain]:
+    """All traces together, then each workflow's."""
+    groups: list[tuple[str | None, Flags]] = [(None, np.ones(len(frame), dtype=bool))]
+    groups += _groups(frame.workflow_code, frame.workflows, frame.units, most)
+    made = []
+    for name, rows in groups:
+        part, known = frame.take(rows), wrong[rows]
+        fidelity = make.fidelity(part, known)
+        made.append(_Domain(name, rows, part, known, fidelity, make.silent_failure(part, known)))
+    return made
+
+
+def _workflow(domain: _Domain, durations: Durations) -> WorkflowLine:
+    return WorkflowLine(
+        workflow=domain.name or "",
+        traces=domain.frame.traces,
+        reported_success=domain.frame.count(domain.frame.success),
+        latency=_latency(domain.frame, durations),
+        fidelity=domain.fidelity,
+        silent_failure=domain.silent_failure,
+    )
 
 
 def _worst(workflows: tuple[WorkflowLine, ...]) -> str | None:
@@ -246,7 +252,7 @@ def _worst(workflows: tuple[WorkflowLine, ...]) -> str | None:
 
 def _releases(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[ReleaseLine, ...]:
     lines = []
-    for name, rows in _groups(frame.release, frame.units, most):
+    for name, rows in _groups(frame.release_code, frame.releases, frame.units, most):
         part = frame.take(rows)
         fidelity = make.fidelity(part, wrong[rows])
         lines.append(ReleaseLine(name, part.traces, int(part.start_ns.min()), fidelity))
@@ -266,20 +272,16 @@ def _compared(previous: ReleaseLine, line: ReleaseLine) -> ReleaseLine:
 
 
 def _windows(
-    frame: Frame,
-    wrong: Flags,
+    domains: Sequence[_Domain],
     make: Estimates,
-    *,
-    chosen: ReportSettings,
     benchmark: Benchmark | None,
+    *,
     now_ns: int,
     since_ns: int | None,
 ) -> tuple[WindowLine, ...]:
     """The last days' estimates, for the metrics: of all workflows together, and of each."""
     lines: dict[str, list[WindowLine]] = {window: [] for window, _ in WINDOWS}
-    for name, rows in _all_and_each(frame, chosen.max_workflows):
-        mine, known = frame.take(rows), wrong[rows]
-        whole = (make.fidelity(mine, known), make.silent_failure(mine, known))
+    for name, _, mine, known, *whole in domains:
         for window, days in WINDOWS:
             start = None if days is None else window_start(now_ns, days)
             if start is not None and since_ns is not None and start < since_ns:
@@ -300,9 +302,14 @@ def _windows(
 
 
 def _changes(
-    frame: Frame, census: Census, chosen: ReportSettings, *, now_ns: int
+    frame: Frame,
+    census: Census,
+    domains: Sequence[_Domain],
+    chosen: ReportSettings,
+    *,
+    now_ns: int,
 ) -> tuple[ChangeLine, ...]:
-    groups = _all_and_each(frame, chosen.max_workflows)
+    groups = [(each.name, each.rows) for each in domains]
     known = {name for name, _ in groups}
     hours = [each for each in census.hourly() if each[0] in known]
     return (

@@ -20,6 +20,8 @@ Mark = tuple[str, str, str]
 def candidates_of(frame: Frame, marks: Sequence[Mark]) -> Flags:
     """Traces whose answer no user got, bool of the frame's length: no share of ours counts them."""
     mine = {trace for trace, role, _ in marks if role == "candidate"}
+    if not mine:
+        return np.zeros(len(frame), dtype=bool)
     return np.array([t in mine for t in frame.trace_id], dtype=bool).reshape(len(frame))
 
 
@@ -37,6 +39,8 @@ def pair_lines(
         level: confidence level.
         minimum_n: fewer judged pairs than this give no estimate.
     """
+    if not marks:
+        return ()
     place = {trace: k for k, trace in enumerate(frame.trace_id)}
     pairs: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for trace, role, pair in marks:

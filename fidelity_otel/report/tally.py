@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidelity_otel.errors import StoreError
-from fidelity_otel.report.frame import Floats, Frame, level_of, prediction_at
+from fidelity_otel.report.frame import Codes, Flags, Floats, Frame, level_of, prediction_at
+from fidelity_otel.report.told import NOTHING_TOLD
 
-__all__ = ["HOUR_NS", "NOTHING", "Tally", "decode", "encode", "summed", "tally_of"]
+__all__ = ["HOUR_NS", "NOTHING", "Tally", "decode", "encode", "hourly_of", "summed", "tally_of"]
 
 HOUR_NS = 3600 * 10**9
 Matrix = NDArray[np.int64]
@@ -28,6 +29,7 @@ _STATES = ("recovered", "escalated", "unrecovered")
 _CELL, _TIME, _MODE = 7, 4, 4  # columns of each matrix; the last one counts
 _FINENESS = np.log(1.02)  # a duration is known to a hundredth
 _VERSION = 1
+_DENSE = 4  # so many places a row are counted through rather than sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +62,8 @@ class Tally:
 
         Quiet is a trace that reported success and has no finding but recovered ones.
         """
-        hour, workflow, units = self.cells[:, 0], self.cells[:, 1], self.cells[:, -1]
-        if not len(hour):
-            return {}
-        # Only hours that occur: one wrong clock would make the span between first and last huge.
-        hours, column = np.unique(hour, return_inverse=True)
-        width = len(hours)
-        place = workflow * width + column
-        size = (int(workflow.max()) + 1) * width
-        traces: Floats = _sums(place, units, size).reshape(-1, width)
-        quiet = np.where(self.cells[:, 4] & _LOUD, 0, units)
-        good: Floats = _sums(place, quiet, size).reshape(-1, width)
-        made: dict[str, tuple[Matrix, Floats, Floats]] = {}
-        for code in np.unique(workflow).tolist():
-            at = np.flatnonzero(traces[code])
-            made[self.names[code]] = (hours[at], traces[code, at], good[code, at])
-        return made
+        hour, workflow, *_, flags, _, units = self.cells.T
+        return _by_hour(hour, workflow, units, (flags & _LOUD) == 0, self.names)
 
     def rows(self, edges: Sequence[int]) -> Frame:
         """The counts as rows of a frame, those between two edges together.
@@ -84,7 +72,7 @@ class Tally:
             edges: times in ns at which counts must be told apart, whole hours.
         """
         hours = np.array(sorted({edge // HOUR_NS for edge in edges}), dtype=np.int64)
-        cells = self.cells.copy()
+        cells = self.cells.copy(order="K")
         place = np.searchsorted(hours, cells[:, 0], side="right")
         first = np.full(len(hours) + 1, np.iinfo(np.int64).max)
         np.minimum.at(first, place, cells[:, 0])
@@ -94,17 +82,13 @@ class Tally:
 
     def _frame(self, cells: Matrix) -> Frame:
         count = len(cells)
-        names = np.array([*self.names, ""], dtype=object)
         flags = cells[:, 4]
         success, loud = (flags & _SUCCESS) > 0, (flags & _LOUD) > 0
         used, stratum = np.unique(cells[:, 3], return_inverse=True)
-        nothing: Any = np.empty(count, dtype=object)
-        nothing[:] = [()] * count
-        empty: Any = np.full(count, {}, dtype=object)
         return Frame(
-            trace_id=np.full(count, "", dtype=object),
-            workflow=names[cells[:, 1]],
-            release=names[cells[:, 2]],
+            row=np.zeros(count, dtype=np.intp),
+            workflow_code=cells[:, 1].astype(np.intp),
+            release_code=cells[:, 2].astype(np.intp),
             stratum=stratum.astype(np.intp),
             cluster=np.zeros(count, dtype=np.intp),
             start_ns=cells[:, 0] * HOUR_NS,
@@ -112,21 +96,19 @@ class Tally:
             success=success,
             prediction=prediction_at(cells[:, 5]),
             loud=loud,
-            states=empty,
             troubled=(flags & _TROUBLED) > 0,
             recovered=(flags & _RECOVERED) > 0,
             pi=np.where((flags & _DRAWN) > 0, 0.0, np.nan),
             answered=np.full(count, np.nan),
             selected=np.zeros(count, dtype=bool),
-            arms=nothing,
             label=np.full(count, np.nan),
             unsure=np.zeros(count, dtype=bool),
-            reviews=nothing,
-            outcomes=empty,
-            outcome_labels=empty,
-            outcome_times=empty,
             units=cells[:, -1].astype(np.float64),
+            told=NOTHING_TOLD,
+            workflows=self.names,
+            releases=self.names,
             strata=tuple(self.names[k] for k in used),
+            clusters=("",),
         )
 
     def durations(self) -> dict[str, tuple[Floats, Floats]]:
@@ -150,6 +132,33 @@ def _sums(place: Matrix, values: Matrix, size: int) -> Floats:
     return np.bincount(place, values, minlength=size).astype(np.float64)
 
 
+def hourly_of(frame: Frame) -> dict[str, tuple[Matrix, Floats, Floats]]:
+    """The same as a tally's `hourly`, of a frame whose rows stand for one trace each."""
+    hour, one = frame.start_ns // HOUR_NS, np.ones(len(frame), dtype=np.int64)
+    return _by_hour(hour, frame.workflow_code, one, ~frame.loud, frame.workflows)
+
+
+def _by_hour(
+    hour: Matrix, workflow: Codes, units: Matrix, quiet: Flags, names: Sequence[str]
+) -> dict[str, tuple[Matrix, Floats, Floats]]:
+    if not len(hour):
+        return {}
+    # Only hours that occur: one wrong clock would make the span between first and last huge.
+    hours = np.unique(hour[np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))])
+    column = np.searchsorted(hours, hour)
+    width = len(hours)
+    place = workflow * width + column
+    size = (int(workflow.max()) + 1) * width
+    traces: Floats = _sums(place, units, size).reshape(-1, width)
+    good: Floats = _sums(place[quiet], units[quiet], size).reshape(-1, width)
+    made: dict[str, tuple[Matrix, Floats, Floats]] = {}
+    codes: list[int] = np.unique(workflow).tolist()
+    for code in codes:
+        at = np.flatnonzero(traces[code])
+        made[names[code]] = (hours[at], traces[code, at], good[code, at])
+    return made
+
+
 def _none(columns: int) -> Matrix:
     return np.zeros((0, columns), dtype=np.int64)
 
@@ -167,9 +176,11 @@ def tally_of(frame: Frame) -> Tally:
     def place(values: Iterable[Any]) -> Matrix:
         return np.array([names.setdefault(v, len(names)) for v in values], dtype=np.int64)
 
-    workflow, one = place(frame.workflow), np.ones(len(frame), dtype=np.int64)
+    one = np.ones(len(frame), dtype=np.int64)
+    workflow = place(frame.workflows)[frame.workflow_code]
     hour = frame.start_ns // HOUR_NS
-    stratum = place(frame.strata)[frame.stratum] if frame.strata else one * 0
+    stratum = place(frame.strata)[frame.stratum]
+    release = place(frame.releases)[frame.release_code]
     flags = sum(
         flag * holds.astype(np.int64)
         for flag, holds in (
@@ -181,7 +192,7 @@ def tally_of(frame: Frame) -> Tally:
         )
     )
     level = level_of(frame.prediction)
-    cells = np.column_stack([hour, workflow, place(frame.release), stratum, flags, level, one])
+    cells = np.column_stack([hour, workflow, release, stratum, flags, level, one])
     known = np.isfinite(frame.duration)
     bins = np.round(np.log(np.maximum(frame.duration[known], 1e-9)) / _FINENESS).astype(np.int64)
     times = np.column_stack([hour[known], workflow[known], bins, one[known]])
@@ -203,9 +214,13 @@ def tally_of(frame: Frame) -> Tally:
 def summed(tallies: Sequence[Tally], without: Sequence[Tally] = ()) -> Tally:
     """The counts of all together, less those of `without`."""
     names: dict[str, int] = {}
+    places: dict[tuple[str, ...], Matrix] = {}
     parts: list[tuple[Matrix, Matrix, Matrix]] = []
     for sign, each in [*((1, t) for t in tallies), *((-1, t) for t in without)]:
-        here = np.array([names.setdefault(n, len(names)) for n in each.names], dtype=np.int64)
+        here = places.get(each.names)
+        if here is None:
+            here = np.array([names.setdefault(n, len(names)) for n in each.names], dtype=np.int64)
+            places[each.names] = here
         cells, times, modes = each.cells, each.times, each.modes
         if sign < 0 or (here != np.arange(here.size)).any():  # else all is in its place already
             cells, times, modes = cells.copy(), times.copy(), modes.copy()
@@ -216,8 +231,8 @@ def summed(tallies: Sequence[Tally], without: Sequence[Tally] = ()) -> Tally:
         parts.append((cells, times, modes))
     if not parts:
         return NOTHING
-    cells, times, modes = (np.concatenate(each) for each in zip(*parts, strict=True))
-    whole = [t for t in tallies if len(t)]
+    cells, times, modes = (_stacked(each) for each in zip(*parts, strict=True))
+    whole = [t for t in tallies if len(t.cells)]
     return Tally(
         tuple(names),
         cells,
@@ -228,11 +243,24 @@ def summed(tallies: Sequence[Tally], without: Sequence[Tally] = ()) -> Tally:
     )
 
 
+def _stacked(parts: Sequence[Matrix]) -> Matrix:
+    """Below each other, column by column in memory: that is how they are read."""
+    return np.concatenate([part.T for part in parts], axis=1).T
+
+
 def _grouped(rows: Matrix) -> Matrix:
     """Rows that are alike but for the last column as one, that column summed; none of zero."""
     if not len(rows):
         return rows
-    key = _packed(rows[:, :-1])
+    key, size = _packed(rows[:, :-1])
+    if size <= _DENSE * len(rows):
+        units = _sums(key, rows[:, -1], size)
+        some = np.zeros(size, dtype=np.intp)
+        some[key] = np.arange(len(rows))  # any row of a group will do: they are alike
+        groups = np.flatnonzero(units > 0)
+        made = rows[some[groups]]
+        made[:, -1] = units[groups]
+        return made
     order = np.argsort(key, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(key[order]) != 0])
     made = rows[order[starts]]
@@ -240,8 +268,8 @@ def _grouped(rows: Matrix) -> Matrix:
     return made[made[:, -1] > 0]
 
 
-def _packed(columns: Matrix) -> Matrix:
-    """One number a row, equal where the rows are."""
+def _packed(columns: Matrix) -> tuple[Matrix, int]:
+    """One number a row, equal where the rows are, and a bound that all are below."""
     key = np.zeros(len(columns), dtype=np.int64)
     size = 1
     for column in columns.T:
@@ -250,9 +278,11 @@ def _packed(columns: Matrix) -> Matrix:
         if size * width >= 1 << 62:  # too many to count through: number those that occur
             key = np.unique(key, return_inverse=True)[1].astype(np.int64)
             size = int(key.max()) + 1
-        key = key * width + (column - low)
+        if width > 1:
+            key *= width
+            key += column - low
         size *= width
-    return key
+    return key, size
 
 
 def encode(tally: Tally) -> bytes:
@@ -275,7 +305,7 @@ def decode(body: bytes) -> Tally:
         if held["v"] != _VERSION:
             raise StoreError(f"a fold of version {held['v']}: this fidelity-otel is too old for it")
         cells, times, modes = (
-            np.frombuffer(held[name], dtype="<i8").astype(np.int64).reshape(-1, width)
+            np.frombuffer(held[name], dtype="<i8").astype(np.int64, copy=False).reshape(-1, width)
             for name, width in (("cells", _CELL), ("times", _TIME), ("modes", _MODE))
         )
     except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:

@@ -15,13 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fidelity_otel.errors import DesignError
-from fidelity_otel.stats.arrays import Floats, check_level, shares
+from fidelity_otel.stats.arrays import Floats, Ints, check_level, shares
 
 __all__ = ["Sequence", "betting_sequence"]
 
 _CAP = 0.75
 _GRID = 1000
-_BLOCK = 64
+_TOGETHER = 25
+_BLOCK, _LONGEST = 64, 1024
 
 
 class Sequence(NamedTuple):
@@ -62,24 +63,40 @@ def _lower(x: Floats, level: float, grid: int) -> Floats:
     """Lower bounds for the mean of x ≥ 0 after each observation, shape (T,).
 
     Candidates are strictly inside (0, 1); the bound is the largest one below which all are refuted,
-    rounded down to its left neighbour. Wealth is summed in logs, block by block to save memory.
+    rounded down to its left neighbour. Candidates are tried in ascending order until some are never
+    refuted, for those above them then make no difference.
     """
     alpha = (1.0 - level) / 2.0
-    candidates = (np.arange(grid) + 1.0) / grid
     bets = _bets(x, alpha)
-    wealth = np.zeros(grid)
-    refuted = np.zeros(grid, dtype=np.bool_)
-    found = np.zeros_like(x)
-    goal = -np.log(alpha)
-    for start in range(0, x.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        stake = np.minimum(bets[part, None], _CAP / candidates)
-        gains = np.log1p(stake * (x[part, None] - candidates))
-        path = wealth + np.cumsum(gains, axis=0)
-        ever = np.logical_or.accumulate(path >= goal, axis=0) | refuted
-        first_kept = np.where(ever.all(axis=1), grid - 1, np.argmin(ever, axis=1))
-        found[part] = first_kept / grid
-        wealth, refuted = path[-1], ever[-1]
+    candidates = (np.arange(grid) + 1.0) / grid
+    when: list[Ints] = []
+    for start in range(0, grid, _TOGETHER):
+        when.append(_refuted(x, bets, candidates[start : start + _TOGETHER], -np.log(alpha)))
+        if (when[-1] == x.size).any():
+            break
+    below = np.maximum.accumulate(np.concatenate(when))  # when all up to it are refuted
+    gone = np.searchsorted(below, np.arange(x.size), side="right")
+    return np.minimum(gone, grid - 1) / grid
+
+
+def _refuted(x: Floats, bets: Floats, candidates: Floats, goal: float) -> Ints:
+    """The index at which each candidate's log-wealth reaches the goal, T where it never does.
+
+    Wealth is summed block by block, and only for candidates that are not refuted yet.
+    """
+    found = np.full(candidates.size, x.size, dtype=np.intp)
+    left, wealth = np.arange(candidates.size), np.zeros(candidates.size)
+    start, size = 0, _BLOCK
+    while start < x.size and left.size:
+        part = slice(start, start + size)
+        mean = candidates[left, None]
+        stake = np.minimum(bets[part], _CAP / mean)
+        path = wealth[:, None] + np.cumsum(np.log1p(stake * (x[part] - mean)), axis=1)
+        over = path >= goal
+        ever = over.any(axis=1)
+        found[left[ever]] = start + over[ever].argmax(axis=1)
+        left, wealth = left[~ever], path[~ever, -1]
+        start, size = start + size, min(2 * size, _LONGEST)
     return found
 
 

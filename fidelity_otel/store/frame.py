@@ -235,8 +235,12 @@ def _marks(connection: Connection, bounds: Sequence[ColumnElement[bool]]) -> _Ma
     drawn = select(a.c.trace_id, a.c.arm, a.c.probability, a.c.selected, a.c.stratum)
     arms = _arms(_rows(connection, within(drawn, a)))
     reviews: dict[str, tuple[ReviewMark, ...]] = {}
-    for trace_id, *mark in connection.execute(within(verdicts, r)):
-        reviews[trace_id] = (*reviews.get(trace_id, ()), ReviewMark._make(mark))
+    for trace_id, reviewer, verdict, mode, by_hand, phase, at in _rows(
+        connection, within(verdicts, r)
+    ):
+        mark = ReviewMark(reviewer, verdict, mode, bool(by_hand), phase, at)
+        held = reviews.get(trace_id)
+        reviews[trace_id] = (mark,) if held is None else (*held, mark)
     values: defaultdict[str, dict[str, float | None]] = defaultdict(dict)
     labels: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
     times: defaultdict[str, dict[str, int]] = defaultdict(dict)
@@ -280,9 +284,12 @@ def _columns(rows: Sequence[tuple[Any, ...]], marks: _Marks) -> dict[str, list[A
     frame["pi"] = [x.pi for x in of_arms]
     frame["selected"] = [x.selected for x in of_arms]
     frame["reviews"] = [marks.reviews.get(i, ()) for i in ids]
-    frame["outcomes"] = [marks.values.get(i, _NOTHING) for i in ids]
-    frame["outcome_labels"] = [marks.labels.get(i, _NOTHING) for i in ids]
-    frame["outcome_times"] = [marks.times.get(i, _NOTHING) for i in ids]
+    for name, told in (
+        ("outcomes", marks.values),
+        ("outcome_labels", marks.labels),
+        ("outcome_times", marks.times),
+    ):
+        frame[name] = [told.get(i, _NOTHING) for i in ids] if told else [_NOTHING] * len(ids)
     return frame
 
 

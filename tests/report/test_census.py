@@ -159,6 +159,22 @@ def test_counts_add_up_and_can_be_taken_out(made: list[Row], cut: int) -> None:
     assert sum(n.sum() for _, n in times.values()) == np.isfinite(frame.duration).sum()
 
 
+@pytest.mark.parametrize("late", [0, 10**9])
+def test_alike_counts_become_one_however_far_apart_the_hours_are(late: int) -> None:
+    """Hours close together are counted through, those of a wrong clock are sorted."""
+    rng = np.random.default_rng(4)
+    times = rng.integers(0, 4, (3000, 4))
+    times[:, -1] -= 2
+    times[-1] = (late, 0, 0, 7)
+    expected: dict[tuple[int, ...], int] = {}
+    for *group, many in times.tolist():
+        expected[tuple(group)] = expected.get(tuple(group), 0) + many
+    tally = Tally(("w",) * 4, NOTHING.cells, times, NOTHING.modes, 0, 0).compact()
+    assert {tuple(group): many for *group, many in tally.times.tolist()} == {
+        group: many for group, many in expected.items() if many > 0
+    }
+
+
 def same(one: Tally, other: Tally) -> bool:
     """Whether they count the same, whatever the places of their names."""
 

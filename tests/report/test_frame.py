@@ -124,3 +124,18 @@ def test_a_label_is_a_share_or_nothing(verdicts: list[str]) -> None:
     label = label_of([Mark(str(k), v) for k, v in enumerate(verdicts)])
     telling = [v for v in verdicts if v != "cannot_tell"]
     assert math.isnan(label) if not telling else 0.0 <= label <= 1.0
+
+
+def test_a_part_alone_keeps_what_is_its_own_and_nothing_else() -> None:
+    rows = [
+        Row(f"t{k}", workflow=f"w{k % 3}", stratum=f"s{k}", conversation_id=f"c{k // 2}")
+        for k in range(6)
+    ]
+    frame = read_frame(FakeStore(rows))
+    part = frame.take(np.arange(6) >= 4)
+    assert list(part.trace_id) == ["t4", "t5"]
+    assert len(part.told) == 6, "shared with the whole"
+    alone = part.alone()
+    assert list(alone.told.trace_id) == list(alone.trace_id) == ["t4", "t5"]
+    assert list(alone.workflow) == list(part.workflow) == ["w1", "w2"]
+    assert (alone.strata, alone.clusters) == (("s4", "s5"), ("c:c2",))

@@ -51,7 +51,7 @@ MUTANTS: list[tuple[str, str, str, str]] = [
     ("ppi", "lam**2 * np.var(f_unlabelled)", "lam * np.var(f_unlabelled)", "λ for λ²"),
     ("response", "np.where(answered, pi * rate[code]", "np.where(answered, pi / rate[code]", "weights divided by non-response"),
     ("sequence", "alpha = (1.0 - level) / 2.0", "alpha = (1.0 - level) * 9.0", "wealth threshold too low"),
-    ("sequence", "x[part, None] - candidates", "x[part, None] - candidates / 2.0", "unfair bets"),
+    ("sequence", "x[part] - mean", "x[part] - mean / 2.0", "unfair bets"),
     ("change", "np.log((1.0 - p1) / (1.0 - p0))", "np.log((1.0 - p0) / (1.0 - p1))", "likelihood ratio upside down"),
     ("change", "/ (1.0 - p0) - 1.0", "/ (1.0 - p0) - 0.9", "e-value with expectation above 1"),
     ("survival", "1.0 - deaths / risk", "1.0 - deaths / (risk + 1.0)", "too many at risk"),

@@ -78,6 +78,44 @@ def test_false_alarms_are_as_rare_as_stated() -> None:
     assert np.mean([e_shiryaev_roberts(x, 0.85, 8_000.0).first is not None for x in skewed]) <= 0.09
 
 
+@pytest.mark.parametrize("length", [1, 32, 33, 2000])
+def test_the_detector_is_its_recursion(length: int) -> None:
+    """M_t = (M_{t−1} + 1)·E_t for each bet, however the steps are taken together."""
+    rng = np.random.default_rng(40)
+    x, w = rng.choice([0.0, 0.5, 1.0], length, p=[0.3, 0.1, 0.6]), rng.exponential(size=length)
+    wealth, since = np.zeros((length + 1, 5)), np.zeros((length + 1, 5), dtype=int)
+    for t in range(length):
+        excess = w[t] * (1 - x[t]) / 0.3 - 1
+        since[t + 1] = np.where(wealth[t] < 1, t, since[t])
+        wealth[t + 1] = (wealth[t] + 1) * (1 + np.array([0.05, 0.1, 0.2, 0.4, 0.7]) * excess)
+    got = e_shiryaev_roberts(x, 0.7, 3.0, w)
+    np.testing.assert_allclose(got.statistic, wealth[1:].mean(axis=1) / 3.0, rtol=1e-12)
+    over = np.flatnonzero(got.statistic >= 1)
+    assert got.first == (over[0] if over.size else None)
+    if over.size:
+        assert got.since == since[over[0] + 1][wealth[over[0] + 1].argmax()]
+
+
+def test_evidence_grows_beyond_all_bounds_without_a_word() -> None:
+    assert e_shiryaev_roberts(np.zeros(3000), 0.9).statistic[-1] == np.inf
+
+
+def test_the_sequence_is_what_trying_every_candidate_finds() -> None:
+    """The bound is the largest candidate below which all were refuted at some time."""
+    rng = np.random.default_rng(41)
+    x = (rng.random(1500) < 0.7) * rng.choice([0.5, 1.0], 1500)
+    mean = np.r_[0.5, (0.5 + np.cumsum(x)) / np.arange(2.0, 1502.0)]
+    spent = np.r_[0.25, 0.25 + np.cumsum((x - mean[:-1]) ** 2)] / np.arange(1.0, 1502.0)
+    t = np.arange(1.0, 1501.0)
+    bet = np.sqrt(2 * np.log(1 / 0.025) / (spent[:-1] * t * np.log1p(t)))[:, None]
+    m = np.arange(1, 201) / 200
+    wealth = np.cumsum(np.log1p(np.minimum(bet, 0.75 / m) * (x[:, None] - m)), axis=0)
+    gone = np.logical_or.accumulate(wealth >= np.log(1 / 0.025), axis=0)
+    expected = gone.cumprod(axis=1).sum(axis=1) / 200
+    assert expected[-1] > 0.4
+    np.testing.assert_array_equal(betting_sequence(x, grid=200).low, expected)
+
+
 def test_a_drop_is_seen_soon_and_dated() -> None:
     rng = np.random.default_rng(32)
     delays, e_delays, covered = [], [], 0
