@@ -105,7 +105,7 @@ TABLE: tuple[Setting, ...] = (
         "receive.native",
         "bool",
         True,
-        "Read OTLP's bytes with the native scanner, where it was built; off = pure Python.",
+        "Read and look at spans with the native parts, where they were built; off = pure Python.",
     ),
     _row("receive.token", "secret", "", "Bearer token that OTLP senders must show; none if empty."),
     _row("tls.cert", "path", "", "Certificate (PEM) of the OTLP ports; plain text where empty."),

@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from fidelity_otel.model import TraceRecord
-from fidelity_otel.processor import wire_scan
+from fidelity_otel.processor import native
 from fidelity_otel.processor.metrics_estimates import ESTIMATED, Sample, samples_of
 from fidelity_otel.processor.metrics_table import METRICS, OTHER, UNNAMED, Metric, metric_named
 from fidelity_otel.report.summary import Summary
@@ -96,7 +96,7 @@ class Metrics:
                 self._live[metric.name].labels(*values)
         self.registry.register(_Late(self))
         if version:
-            self.set("fidelity_build_info", 1, version=version, scanner=wire_scan.in_use())
+            self.set("fidelity_build_info", 1, version=version, scanner=native.in_use())
 
     def inc(
         self,

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 from starlette.applications import Starlette
 
-from fidelity_otel.processor import wire_scan
+from fidelity_otel.processor import native
 from fidelity_otel.processor.admission import Admission
 from fidelity_otel.processor.assemble import Assembler, AssembleSettings
 from fidelity_otel.processor.chain import Chain, restore
@@ -106,7 +106,7 @@ class Service:
         started: Callable[[dict[str, int]], None],
     ) -> None:
         config, loop = self.config, asyncio.get_running_loop()
-        wire_scan.use(config["receive.native"])
+        native.use(config["receive.native"])
         metrics = self._metrics()
         tls = Tls.of(config.values)
         live = await asyncio.to_thread(Live, config, store)
@@ -303,7 +303,7 @@ def serve(config: Config, *, say: Callable[[str], None] | None = None) -> None:
         tell(f"OTLP gRPC   {host}:{ports['otlp_grpc']}")
         tell(f"OTLP HTTP   http://{host}:{ports['otlp_http']}/v1/traces")
         tell(f"review, API http://{host}:{ports['http']}/   metrics at /metrics")
-        tell(f"scanner     {wire_scan.in_use()}")
+        tell(f"scanner     {native.in_use()}")
         tell(f"data in {config['data']}; ready")
         # What is made while a trace is decided has no cycles, so looking for them often is waste:
         # a tenth of the CPU. What was loaded by now stays for good and need not be looked through.

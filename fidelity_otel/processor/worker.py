@@ -19,7 +19,7 @@ import msgspec
 
 from fidelity_otel.errors import FidelityError
 from fidelity_otel.model import Trace
-from fidelity_otel.processor import wire_scan
+from fidelity_otel.processor import native
 from fidelity_otel.processor.detect import History
 from fidelity_otel.processor.detect.shapes import Shape
 from fidelity_otel.processor.heap import steady_heap
@@ -98,7 +98,7 @@ def work(connection: Connection) -> None:
         except (EOFError, OSError):
             return
         if task.given is not None:
-            wire_scan.use(task.given[0]["receive.native"])
+            native.use(task.given[0]["receive.native"])
             pipeline = make_pipeline(Rules.of(task.given), tally, noted)
         assert pipeline is not None  # the first task has what it is made from
         decided = pipeline.decide(

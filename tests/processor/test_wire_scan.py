@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from otlp import calm, request, requests, span
 
 from fidelity_otel.errors import WireError
+from fidelity_otel.processor import native as native_parts
 from fidelity_otel.processor import wire, wire_scan
 from fidelity_otel.processor.rawspan import RawSpan
 from fidelity_otel.processor.read_files import requests_in
@@ -26,9 +27,9 @@ FIXTURES = Path(__file__).parent / "dialects" / "fixtures"
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    before = wire_scan.in_use()
+    before = native_parts.in_use()
     yield
-    wire_scan.use(before == "native")
+    native_parts.use(before == "native")
 
 
 def bodies_of(path: Path) -> list[bytes]:
@@ -53,16 +54,17 @@ def limited(limit: int) -> Callable[[bytes], Any]:
 def assert_same(body: bytes) -> bool:
     """Both ways agree on a body; whether the native scanner read it or declined."""
     for step in (wire.split, limited(300), wire.decode):
-        wire_scan.use(False)
+        native_parts.use(False)
         python = outcome(step, body)
-        wire_scan.use(True)
+        native_parts.use(True)
         assert outcome(step, body) == python
         assert outcome(step, body) == python  # the second time from its tables of what it has seen
     return wire_scan.decode(body) is not None and wire_scan.split(body, 1 << 30) is not None
 
 
 native = pytest.mark.skipif(
-    not wire_scan.available(), reason="the native scanner was not built: no C compiler at install"
+    not native_parts.available(),
+    reason="the native scanner was not built: no C compiler at install",
 )
 
 
@@ -201,23 +203,23 @@ def test_a_span_has_the_fields_that_the_native_scanner_fills_in_order() -> None:
 @native
 def test_what_one_reader_does_to_a_list_is_not_seen_by_the_next() -> None:
     body = request(span(1, 2, tags=["a"]))
-    wire_scan.use(True)
+    native_parts.use(True)
     wire.decode(body)[0].attributes["tags"].append("b")
     assert wire.decode(body)[0].attributes["tags"] == ["a"]
 
 
 def test_python_alone_can_be_chosen() -> None:
-    wire_scan.use(False)
-    assert wire_scan.in_use() == "python"
+    native_parts.use(False)
+    assert native_parts.in_use() == "python"
     assert wire_scan.split(b"", 1) is None
     assert wire_scan.decode(b"") is None
-    wire_scan.use(True)
-    assert wire_scan.in_use() == ("native" if wire_scan.available() else "python")
+    native_parts.use(True)
+    assert native_parts.in_use() == ("native" if native_parts.available() else "python")
 
 
 @pytest.mark.parametrize(("said", "used"), [("off", "python"), ("", None), ("rubbish", None)])
 def test_the_environment_chooses_for_every_command(said: str, used: str | None) -> None:
-    code = "from fidelity_otel.processor import wire_scan; print(wire_scan.in_use())"
+    code = "from fidelity_otel.processor import native; print(native.in_use())"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],  # the installed package, not the folder we are in
         env={"FIDELITY_RECEIVE_NATIVE": said},
@@ -225,4 +227,4 @@ def test_the_environment_chooses_for_every_command(said: str, used: str | None) 
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == (used or ("native" if wire_scan.available() else "python"))
+    assert done.stdout.strip() == (used or ("native" if native_parts.available() else "python"))

@@ -10,6 +10,7 @@ from fidelity_otel.model import Finding, Message
 from fidelity_otel.processor.detect.evidence import quoted
 from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.detect.settings import DetectSettings
+from fidelity_otel.processor.detect.words import Hints, alike
 
 __all__ = ["find"]
 
@@ -35,7 +36,7 @@ _SAYS_SO: Final = re.compile(
     re.IGNORECASE,
 )
 
-_HINTS: Final = (
+_HINTS: Final = Hints(
     *("i already", "i just", "like i said", "not what i", "you did", "you have", "you never"),
     *("ask again", "asked again", "asking again", "you again", "message again", "question again"),
     *("still wrong", "still the wrong", "again wrong", "again the wrong", "s wrong"),
@@ -45,7 +46,6 @@ _HINTS: Final = (
 
 
 _MARKS: Final = ".,;:!?"
-_CLOSE: Final = 1e-6  # sums of fractions are not exact
 
 
 def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
@@ -88,8 +88,7 @@ def _confirms(text: str) -> bool:
 
 
 def _says_so(text: str) -> bool:
-    lowered = text.lower()
-    return any(hint in lowered for hint in _HINTS) and _SAYS_SO.search(text) is not None
+    return _HINTS.any_in(text.lower()) and _SAYS_SO.search(text) is not None
 
 
 def _plain(text: str) -> str:
@@ -101,20 +100,8 @@ def _plain(text: str) -> str:
 
 
 def _alike(one: str, two: str) -> bool:
-    """Whether two plain texts have most of their words in common (Jaccard)."""
-    short, long = (one, two) if len(one) < len(two) else (two, one)
-    words = set(short.split())
-    if len(words) < _FEWEST:
-        return False
-    # A word of the short text that the long one does not hold is not common: mostly that says it.
-    missing = (1 - _SHARE) * len(words)
-    for word in words:
-        if word not in long:
-            missing -= 1
-            if missing < -_CLOSE:
-                return False
-    others = set(long.split())
-    return len(others) >= _FEWEST and len(words & others) >= _SHARE * len(words | others)
+    """Whether two plain texts have most of their words in common."""
+    return alike(one, two, share=_SHARE, fewest=_FEWEST)
 
 
 def _asked(messages: Sequence[Message]) -> list[str]:

@@ -12,6 +12,7 @@ from fidelity_otel.processor.detect.evidence import duration, plural, quoted
 from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.detect.recovery import Recovery, without_success
 from fidelity_otel.processor.detect.settings import DetectSettings
+from fidelity_otel.processor.detect.words import Hints
 
 __all__ = ["find_abandoned", "find_budget", "find_premature"]
 
@@ -24,7 +25,7 @@ _ANNOUNCED: Final = re.compile(
     r"e wait|bear with me|give me a (?:moment|second))[^.!?]*[.!…]*)\s*\Z",
     re.IGNORECASE,
 )
-_HINTS: Final = (
+_HINTS: Final = Hints(
     *("let me", "i'll", "i will", "going to", "allow me", "moment", "hold", "wait"),
     *("bear with", "second"),
 )
@@ -75,8 +76,7 @@ def find_premature(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
 
 def _announces(answer: str) -> bool:
     tail = answer[-_TAIL:]
-    lowered = tail.lower()
-    if "?" in tail or not any(hint in lowered for hint in _HINTS):
+    if "?" in tail or not _HINTS.any_in(tail.lower()):
         return False
     return _ANNOUNCED.search(tail) is not None and _WAITS.search(tail) is None
 

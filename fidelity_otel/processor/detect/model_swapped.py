@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from fidelity_otel.model import Finding, Span
@@ -24,9 +25,11 @@ _SUFFIX: Final = re.compile(
     r"|stable|gguf|q\d\w*|f16|instruct|chat|it)|:\d+)+$"
 )
 _PROVIDERS: Final = ("openai", "anthropic", "ollama", "google", "mistral", "bedrock", "groq")
+_NAME: Final = 200  # characters of a name that are looked at, and kept
 _OPAQUE: Final = ("azure", "openai_compatible", "router", "gateway", "litellm")
 
 
+@lru_cache(maxsize=1024)
 def same_model(asked: str, used: str) -> bool:
     """Whether two names mean the same model: versions, dates, regions and folders don't count."""
     one, two = _plain(asked), _plain(used)
@@ -52,15 +55,12 @@ def _plain(name: str) -> str:
 def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
     """One finding a pair of names where a call was answered by another model."""
     pairs: dict[tuple[str, str], list[Span]] = {}
-    checked: dict[tuple[str, str], bool] = {}
     for chat in facts.chats:
         asked, used = chat.model_requested, chat.model_used
         if not asked or not used or asked == used or _opaque(chat):
             continue
-        pair = (asked[:200], used[:200])
-        if pair not in checked:
-            checked[pair] = same_model(*pair)
-        if not checked[pair]:
+        pair = (asked[:_NAME], used[:_NAME])
+        if not same_model(*pair):
             pairs.setdefault(pair, []).append(chat)
     for (asked, used), chats in pairs.items():
         first = chats[0]

@@ -12,6 +12,7 @@ from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.detect.recovery import Recovery, without_success
 from fidelity_otel.processor.detect.settings import DetectSettings
 from fidelity_otel.processor.detect.tool_failures import elapsed, ending
+from fidelity_otel.processor.detect.words import Hints
 
 __all__ = ["find_filtered", "find_refusal"]
 
@@ -36,12 +37,13 @@ _FILTERED: Final = re.compile(
 )
 
 
-_HINTS: Final = ("n't", "n’t", "not", "unable", "declin", "refus", "violat", "against")
+_HINTS: Final = Hints("n't", "not", "unable", "declin", "refus", "violat", "against")
+"""One of these is in every text that `_REFUSED` finds something in; looking is much cheaper."""
 
 
 def _refuses(text: str) -> bool:
     head = text[:_HEAD].lower().replace("’", "'")
-    return any(hint in head for hint in _HINTS) and _REFUSED.search(head) is not None
+    return _HINTS.any_in(head) and _REFUSED.search(head) is not None
 
 
 def find_refusal(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -13,14 +12,13 @@ from fidelity_otel.processor.detect.recovery import Recovery, without_success
 from fidelity_otel.processor.detect.settings import DetectSettings
 from fidelity_otel.processor.detect.step import Step
 from fidelity_otel.processor.detect.tool_failures import elapsed, ending
+from fidelity_otel.processor.detect.words import unknown_words
 
-__all__ = ["find", "unknown_words"]
+__all__ = ["find"]
 
-_WORD: Final = re.compile(r"[^\W\d_]{4,}")
 _MOST_READ: Final = 40_000
 _FEWEST: Final = 2
 _SHARE: Final = 0.6
-_STEM: Final = 5
 _COMMON: Final = frozenset(
     """
     able about above actually after again ago also always another anyone anything around asked
@@ -39,16 +37,6 @@ _COMMON: Final = frozenset(
 )
 
 
-def unknown_words(query: str, documents: str) -> tuple[tuple[str, ...], int]:
-    """The content words of a query that no document holds, and how many content words it has.
-
-    Words match by their first five letters, so that "refunds" finds "refunded".
-    """
-    words = dict.fromkeys(w for w in _WORD.findall(query.lower()) if w not in _COMMON)
-    text = documents.lower()
-    return tuple(w for w in words if w[:_STEM] not in text), len(words)
-
-
 def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
     """One finding where most of what the user asked about is in none of the documents."""
     held = [(step, _text(step)) for step in facts.retrievals[:50] if step.documents]
@@ -56,12 +44,12 @@ def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: 
         return
     asked = facts.trace.request or held[0][0].key
     step, text = held[0]
-    words, total = unknown_words(asked[:2000], text)
+    words, total = unknown_words(asked[:2000], text, _COMMON)
     if len(words) < _FEWEST or len(words) < _SHARE * total:
         return
     recovery = without_success(facts, step.start_ns)
     for later, found in held[1:]:
-        rest, _ = unknown_words(asked[:2000], found)
+        rest, _ = unknown_words(asked[:2000], found, _COMMON)
         if len(rest) < _SHARE * total and len(rest) < len(words):
             recovery = Recovery("recovered", "requery", later.end_ns, noticed=True)
             break

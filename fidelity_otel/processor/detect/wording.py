@@ -9,6 +9,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from fidelity_otel.processor.detect.words import Hints
+
 __all__ = ["handed_over", "hands_over_tool", "is_reading", "said_so"]
 
 _READ: Final = 4000
@@ -45,6 +47,28 @@ _HANDED: Final = re.compile(
     r"ticket|raised? (?:it|this) with)",
     re.IGNORECASE,
 )
+_SAID_HINTS: Final = Hints(
+    *("unable", "not able", "could not", "couldnot", "couldn't", "could n't", "can not", "cannot"),
+    *("cann't", "can n't", "technical ", "system ", "went wrong", "ran into", "encountered"),
+    *("try again", "unavailable", "not available", "currently down"),
+    *("no result", "no record", "no information", "no document", "no matching"),
+    *("don't have", "don't find", "do not have", "do not find"),
+    *("didn't have", "didn't find", "did not have", "did not find"),
+)
+"""One of these is in every text that `_SAID_SO` finds something in; looking is much cheaper."""
+_HANDED_HINTS: Final = Hints(
+    *("transfer", "connect you", "connected you", "connecting you", "escalat", "over to"),
+    *(
+        " agent",
+        " representative",
+        " colleague",
+        " operator",
+        " specialist",
+        "contact ",
+        "a ticket",
+    ),
+    *("a support ticket", "raise it", "raise this", "raised it", "raised this", "a colleague"),
+)
 _NAME: Final = 100  # characters of a tool's name that are looked at, and kept
 _HAND_TOOL: Final = re.compile(
     r"transfer.{0,12}(?:human|agent|person|rep)|escalat|hand_?(?:off|over)_?(?:to_)?(?:human|agent|"
@@ -58,12 +82,14 @@ _HAND_TOOL: Final = re.compile(
 def said_so(answer: str) -> bool:
     """Whether an answer admits that something did not work or hands the case over."""
     head = answer[:_READ]
-    return bool(head) and (_SAID_SO.search(head) is not None or _HANDED.search(head) is not None)
+    admits = _SAID_HINTS.any_in(head.lower()) and _SAID_SO.search(head) is not None
+    return admits or handed_over(head)
 
 
 def handed_over(answer: str) -> bool:
     """Whether an answer hands the case to a person."""
-    return bool(answer) and _HANDED.search(answer[:_READ]) is not None
+    head = answer[:_READ]
+    return _HANDED_HINTS.any_in(head.lower()) and _HANDED.search(head) is not None
 
 
 def hands_over_tool(name: str) -> bool:

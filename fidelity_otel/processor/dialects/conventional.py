@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from fidelity_otel.model import Message, Part
+from fidelity_otel.processor import native
 from fidelity_otel.processor.dialects.draft import Draft
 from fidelity_otel.processor.dialects.messages import arguments, finish_reason, flattened, messages
 
@@ -46,6 +47,7 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     name: str | None = None
 
 
+_any = msgspec.json.Decoder().decode
 _conventional = msgspec.json.Decoder(list[_Message]).decode
 _conventional_texts = msgspec.json.Decoder(list[_Text]).decode
 
@@ -62,7 +64,12 @@ def opened_messages(value: Any, draft: Draft, *, role: str) -> tuple[Message, ..
     """`messages` of an attribute's value, which is mostly a JSON text."""
     if type(value) is str:
         try:
-            return tuple(map(_of_conventional, _conventional(value)))
+            found: tuple[Message, ...] | None = None
+            if native.read is not None:
+                found = native.read.messages(
+                    value, Message, Part, arguments, flattened, finish_reason, _any
+                )
+            return tuple(map(_of_conventional, _conventional(value))) if found is None else found
         except (msgspec.DecodeError, RecursionError, ValueError):
             pass
     return messages(draft.json(value), draft, role=role)

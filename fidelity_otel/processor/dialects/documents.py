@@ -8,6 +8,7 @@ import msgspec
 
 from fidelity_otel import semconv
 from fidelity_otel.model import Document
+from fidelity_otel.processor import native
 from fidelity_otel.processor.dialects.draft import Draft
 from fidelity_otel.processor.dialects.values import number, text, unwrapped
 
@@ -121,7 +122,10 @@ def opened_documents(value: Any, draft: Draft) -> tuple[Document, ...] | None:
     """
     if type(value) is str:
         try:
-            return tuple(map(_of_plain, _plain(value)))
+            found: tuple[Document, ...] | None = None
+            if native.read is not None:
+                found = native.read.documents(value, Document)
+            return tuple(map(_of_plain, _plain(value))) if found is None else found
         except (msgspec.DecodeError, RecursionError, ValueError):
             pass
     return documents(draft.json(value), draft)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from fidelity_otel.processor import native
 from fidelity_otel.processor.dialects.values import UNREADABLE, from_json, text
 
 __all__ = ["Draft", "Rule", "fill"]
@@ -24,8 +25,11 @@ class Rule(NamedTuple):
     usage: bool = False
 
 
-def fill(into: dict[str, Any], rules: Iterable[Rule], attributes: dict[str, Any]) -> None:
+def fill(into: dict[str, Any], rules: tuple[Rule, ...], attributes: dict[str, Any]) -> None:
     """Fill fields by rules; the first that says something wins, and what is filled stays."""
+    if native.read is not None:
+        native.read.fill(into, rules, attributes, text)
+        return
     get = attributes.get
     for field, name, read, _ in rules:
         if field not in into:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fidelity_otel.processor.detect import asked_again, endings, grounding, refusals
+from fidelity_otel.processor.detect import asked_again, endings, grounding, refusals, wording
+from fidelity_otel.processor.detect.words import Hints
 
 
 @pytest.mark.parametrize(
@@ -17,16 +18,16 @@ from fidelity_otel.processor.detect import asked_again, endings, grounding, refu
         (asked_again._SAYS_SO, asked_again._HINTS),
         (endings._ANNOUNCED, endings._HINTS),
         (refusals._REFUSED, refusals._HINTS),
+        (wording._SAID_SO, wording._SAID_HINTS),
+        (wording._HANDED, wording._HANDED_HINTS),
     ],
-    ids=["asked_again", "endings", "refusals"],
+    ids=["asked_again", "endings", "refusals", "said_so", "handed_over"],
 )
-def test_what_a_pattern_finds_has_one_of_its_hints(
-    pattern: re.Pattern[str], hints: tuple[str, ...]
-) -> None:
+def test_what_a_pattern_finds_has_one_of_its_hints(pattern: re.Pattern[str], hints: Hints) -> None:
     @settings(max_examples=300, deadline=None)
     @given(st.from_regex(pattern, alphabet=st.characters(max_codepoint=126)))
     def every(text: str) -> None:
-        assert any(hint in text.lower() for hint in hints), text
+        assert hints.any_in(text.lower()), text
 
     every()
 
@@ -40,5 +41,6 @@ def test_every_specific_has_its_hint(text: str) -> None:
 def test_the_hints_turn_away_most_of_ordinary_talk() -> None:
     """Else they cost and do not spare anything."""
     talk = "Your parcel is on its way and the courier brings it before the evening."
-    assert not any(hint in talk.lower() for hint in (*asked_again._HINTS, *endings._HINTS))
+    for hints in (asked_again._HINTS, endings._HINTS, wording._SAID_HINTS, wording._HANDED_HINTS):
+        assert not hints.any_in(talk.lower())
     assert grounding.specifics(talk) == []

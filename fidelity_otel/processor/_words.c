@@ -1,0 +1,398 @@
+/* The detectors' looks at words, in C: what Python's sets and regular expressions do, in one pass.
+ *
+ * Each function does what the Python beside its caller does (`detect/words.py`). What would need all
+ * of Unicode (folding, letters beyond ASCII) and what is unusually long they decline by returning
+ * None, and the caller goes the Python way. So both ways give the same, and a test holds them to it.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+/* --- is one of these in a text? -------------------------------------------------------------- */
+
+#define GRAM 3 /* characters of a hint that say where it is worth looking */
+#define MOST_HINTS 64
+#define HINTS "fidelity_otel.processor._words.hints"
+
+typedef struct {
+    uint64_t grams[64];
+    int count;
+    Py_ssize_t sizes[MOST_HINTS];
+    const Py_UCS1 *texts[MOST_HINTS];
+    PyObject *kept; /* the tuple that holds the texts */
+} Hints;
+
+static inline uint32_t
+slot_of(uint32_t gram)
+{
+    return (gram * 2654435761u) >> 20;
+}
+
+static void
+free_hints(PyObject *capsule)
+{
+    Hints *hints = PyCapsule_GetPointer(capsule, HINTS);
+    Py_DECREF(hints->kept);
+    PyMem_Free(hints);
+}
+
+static PyObject *
+hints(PyObject *Py_UNUSED(module), PyObject *given)
+{
+    if (!PyTuple_CheckExact(given) || PyTuple_GET_SIZE(given) > MOST_HINTS) {
+        PyErr_SetString(PyExc_ValueError, "a tuple of at most 64 hints is needed");
+        return NULL;
+    }
+    Hints *made = PyMem_Calloc(1, sizeof *made);
+    if (!made)
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(given); i++) {
+        PyObject *one = PyTuple_GET_ITEM(given, i);
+        if (!PyUnicode_CheckExact(one) || !PyUnicode_IS_ASCII(one) ||
+            PyUnicode_GET_LENGTH(one) < GRAM) {
+            PyMem_Free(made);
+            PyErr_SetString(PyExc_ValueError, "a hint is a text of three ASCII characters or more");
+            return NULL;
+        }
+        const Py_UCS1 *text = PyUnicode_1BYTE_DATA(one);
+        uint32_t slot = slot_of(text[0] | text[1] << 8 | (uint32_t)text[2] << 16);
+        made->grams[slot >> 6] |= 1ULL << (slot & 63);
+        made->texts[made->count] = text;
+        made->sizes[made->count++] = PyUnicode_GET_LENGTH(one);
+    }
+    PyObject *capsule = PyCapsule_New(made, HINTS, free_hints);
+    if (!capsule) {
+        PyMem_Free(made);
+        return NULL;
+    }
+    made->kept = Py_NewRef(given);
+    return capsule;
+}
+
+static int
+stands_at(const Hints *hints, int kind, const void *data, Py_ssize_t at, Py_ssize_t size)
+{
+    for (int i = 0; i < hints->count; i++) {
+        Py_ssize_t length = hints->sizes[i], j = 0;
+        if (length > size - at)
+            continue;
+        while (j < length && PyUnicode_READ(kind, data, at + j) == hints->texts[i][j])
+            j++;
+        if (j == length)
+            return 1;
+    }
+    return 0;
+}
+
+static inline int
+look(const Hints *hints, int kind, const void *data, Py_ssize_t size)
+{
+    uint32_t gram = 0;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        Py_UCS4 c = PyUnicode_READ(kind, data, i);
+        gram = gram >> 8 | (c < 0x80 ? c << 16 : 0xff0000u);
+        uint32_t slot = slot_of(gram);
+        if (hints->grams[slot >> 6] >> (slot & 63) & 1 && i >= GRAM - 1 &&
+            stands_at(hints, kind, data, i - (GRAM - 1), size))
+            return 1;
+    }
+    return 0;
+}
+
+static PyObject *
+any_of(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 2 || !PyUnicode_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "any_of(hints, text)");
+        return NULL;
+    }
+    const Hints *hints = PyCapsule_GetPointer(given[0], HINTS);
+    if (!hints)
+        return NULL;
+    const void *data = PyUnicode_DATA(given[1]);
+    Py_ssize_t size = PyUnicode_GET_LENGTH(given[1]);
+    switch (PyUnicode_KIND(given[1])) { /* one loop for each, made for it by the compiler */
+    case PyUnicode_1BYTE_KIND: return PyBool_FromLong(look(hints, PyUnicode_1BYTE_KIND, data, size));
+    case PyUnicode_2BYTE_KIND: return PyBool_FromLong(look(hints, PyUnicode_2BYTE_KIND, data, size));
+    default: return PyBool_FromLong(look(hints, PyUnicode_4BYTE_KIND, data, size));
+    }
+}
+
+/* --- words ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    int kind;
+    const void *data;
+    Py_ssize_t at, size;
+    uint32_t hash;
+} Word;
+
+#define MOST_WORDS 1024
+#define SLOTS 4096 /* a power of two, some times the words */
+
+typedef struct {
+    uint16_t slots[SLOTS]; /* 0 is empty, else the number of a word, from 1 */
+    Word words[MOST_WORDS];
+    int count;
+} Words;
+
+static int
+same(const Word *one, const Word *two)
+{
+    if (one->hash != two->hash || one->size != two->size)
+        return 0;
+    for (Py_ssize_t i = 0; i < one->size; i++)
+        if (PyUnicode_READ(one->kind, one->data, one->at + i) !=
+            PyUnicode_READ(two->kind, two->data, two->at + i))
+            return 0;
+    return 1;
+}
+
+/* The slot of a word, or the empty one where it would be. */
+static uint32_t
+place(const Words *known, const Word *word)
+{
+    uint32_t slot = word->hash & (SLOTS - 1);
+    while (known->slots[slot] && !same(&known->words[known->slots[slot] - 1], word))
+        slot = (slot + 1) & (SLOTS - 1);
+    return slot;
+}
+
+/* Adds a word unless it is known; -1 where there is no more room. */
+static int
+add(Words *known, const Word *word)
+{
+    uint32_t slot = place(known, word);
+    if (known->slots[slot])
+        return 0;
+    if (known->count == MOST_WORDS)
+        return -1;
+    known->words[known->count] = *word;
+    known->slots[slot] = (uint16_t)++known->count;
+    return 1;
+}
+
+/* The next word between white space; 0 where there is none. */
+static int
+next_word(PyObject *text, Py_ssize_t *from, Word *word)
+{
+    int kind = PyUnicode_KIND(text);
+    const void *data = PyUnicode_DATA(text);
+    Py_ssize_t size = PyUnicode_GET_LENGTH(text), at = *from;
+    while (at < size && Py_UNICODE_ISSPACE(PyUnicode_READ(kind, data, at)))
+        at++;
+    uint32_t hash = 2166136261u;
+    word->kind = kind, word->data = data, word->at = at;
+    for (; at < size; at++) {
+        Py_UCS4 c = PyUnicode_READ(kind, data, at);
+        if (Py_UNICODE_ISSPACE(c))
+            break;
+        hash = (hash ^ c) * 16777619u;
+    }
+    word->size = at - word->at, word->hash = hash ^ hash >> 15;
+    *from = at;
+    return word->size > 0;
+}
+
+static PyObject *
+common(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 2 || !PyUnicode_Check(given[0]) || !PyUnicode_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "common(one, two)");
+        return NULL;
+    }
+    static Words known; /* too large for a stack; the interpreter's lock guards it */
+    memset(known.slots, 0, sizeof known.slots);
+    known.count = 0;
+    Word word;
+    for (Py_ssize_t at = 0; next_word(given[0], &at, &word);)
+        if (add(&known, &word) < 0)
+            Py_RETURN_NONE;
+    int first = known.count, both = 0;
+    static uint8_t met[MOST_WORDS];
+    memset(met, 0, (size_t)first);
+    for (Py_ssize_t at = 0; next_word(given[1], &at, &word);) {
+        uint32_t slot = place(&known, &word);
+        int number = known.slots[slot] - 1;
+        if (number < 0) {
+            if (known.count == MOST_WORDS)
+                Py_RETURN_NONE;
+            known.words[known.count] = word;
+            known.slots[slot] = (uint16_t)++known.count;
+        } else if (number < first && !met[number]) {
+            met[number] = 1;
+            both++;
+        }
+    }
+    return Py_BuildValue("iii", first, known.count - first + both, both);
+}
+
+/* --- words that no document holds ------------------------------------------------------------ */
+
+#define STEM 5
+#define LEAST 4 /* letters of a word that says something */
+#define MOST_ASKED 256
+
+typedef struct {
+    Py_UCS1 stem[STEM];
+    uint8_t found;
+    int16_t next; /* the next one with the same slot, or -1 */
+    PyObject *text;
+} Asked;
+
+static Py_UCS1 lower[256];
+static uint8_t letter[256];
+
+static inline uint32_t
+four(const Py_UCS1 *at)
+{
+    return lower[at[0]] | lower[at[1]] << 8 | lower[at[2]] << 16 | (uint32_t)lower[at[3]] << 24;
+}
+
+static inline uint32_t
+bucket(uint32_t gram)
+{
+    return (gram * 2654435761u) >> 22;
+}
+
+static void
+search(Asked *asked, int count, const Py_UCS1 *text, Py_ssize_t size)
+{
+    int16_t heads[1024];
+    uint64_t there[16] = {0};
+    int left = count;
+    for (int i = 0; i < count; i++) {
+        uint32_t slot = bucket(four(asked[i].stem));
+        asked[i].next = there[slot >> 6] >> (slot & 63) & 1 ? heads[slot] : -1;
+        heads[slot] = (int16_t)i;
+        there[slot >> 6] |= 1ULL << (slot & 63);
+    }
+    uint32_t gram = 0;
+    for (Py_ssize_t at = 0; at < size && left; at++) {
+        gram = gram >> 8 | (uint32_t)lower[text[at]] << 24;
+        uint32_t slot = bucket(gram);
+        if (at < LEAST - 1 || !(there[slot >> 6] >> (slot & 63) & 1))
+            continue;
+        for (int i = heads[slot]; i >= 0; i = asked[i].next)
+            if (!asked[i].found && four(asked[i].stem) == gram &&
+                (!asked[i].stem[LEAST] ||
+                 (at + 1 < size && lower[text[at + 1]] == asked[i].stem[LEAST]))) {
+                asked[i].found = 1;
+                left--;
+            }
+    }
+}
+
+/* The content words of an ASCII text in small letters, each once; their number, or below 0. */
+static int
+content_words(PyObject *query, PyObject *usual, Asked *asked)
+{
+    const Py_UCS1 *text = PyUnicode_1BYTE_DATA(query);
+    Py_ssize_t size = PyUnicode_GET_LENGTH(query), at = 0;
+    int count = 0;
+    PyObject *seen = PySet_New(NULL);
+    if (!seen)
+        return -1;
+    while (at < size) {
+        if (!letter[text[at]]) {
+            at++;
+            continue;
+        }
+        Py_ssize_t begin = at;
+        while (at < size && letter[text[at]])
+            at++;
+        if (at - begin < LEAST)
+            continue;
+        PyObject *word = PyUnicode_New(at - begin, 127);
+        if (!word)
+            goto failed;
+        Py_UCS1 *into = PyUnicode_1BYTE_DATA(word);
+        for (Py_ssize_t i = begin; i < at; i++)
+            *into++ = lower[text[i]];
+        int known = PySet_Contains(usual, word);
+        if (!known)
+            known = PySet_Contains(seen, word);
+        if (known || count == MOST_ASKED) {
+            Py_DECREF(word);
+            if (known < 0)
+                goto failed;
+            if (known)
+                continue;
+            count = -2 - count;
+            break;
+        }
+        Asked *one = &asked[count++];
+        memset(one, 0, sizeof *one);
+        memcpy(one->stem, PyUnicode_1BYTE_DATA(word), (size_t)(at - begin < STEM ? LEAST : STEM));
+        one->text = word;
+        if (PySet_Add(seen, word) < 0)
+            goto failed;
+    }
+    Py_DECREF(seen);
+    return count;
+failed:
+    Py_DECREF(seen);
+    for (int i = 0; i < count; i++)
+        Py_DECREF(asked[i].text);
+    return -1;
+}
+
+static PyObject *
+unknown_words(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t args)
+{
+    if (args != 3 || !PyUnicode_Check(given[0]) || !PyUnicode_Check(given[1]) ||
+        !PyFrozenSet_Check(given[2])) {
+        PyErr_SetString(PyExc_TypeError, "unknown_words(query, documents, usual)");
+        return NULL;
+    }
+    if (!PyUnicode_IS_ASCII(given[0]) || !PyUnicode_IS_ASCII(given[1]))
+        Py_RETURN_NONE;
+    Asked asked[MOST_ASKED];
+    int count = content_words(given[0], given[2], asked), unknown = 0;
+    if (count == -1)
+        return NULL;
+    PyObject *found = NULL;
+    if (count < -1) {
+        count = -2 - count;
+        found = Py_NewRef(Py_None);
+    } else {
+        search(asked, count, PyUnicode_1BYTE_DATA(given[1]), PyUnicode_GET_LENGTH(given[1]));
+        for (int i = 0; i < count; i++)
+            unknown += !asked[i].found;
+        PyObject *words = PyTuple_New(unknown);
+        for (int i = 0, at = 0; words && i < count; i++)
+            if (!asked[i].found)
+                PyTuple_SET_ITEM(words, at++, Py_NewRef(asked[i].text));
+        if (words)
+            found = Py_BuildValue("Ni", words, count);
+    }
+    for (int i = 0; i < count; i++)
+        Py_DECREF(asked[i].text);
+    return found;
+}
+
+static PyMethodDef methods[] = {
+    {"hints", hints, METH_O, "hints(tuple of ASCII texts): what `any_of` looks for."},
+    {"any_of", (PyCFunction)(void (*)(void))any_of, METH_FASTCALL,
+     "any_of(hints, text): whether one of them is in the text."},
+    {"common", (PyCFunction)(void (*)(void))common, METH_FASTCALL,
+     "common(one, two): how many different words each has, and both; None where declined."},
+    {"unknown_words", (PyCFunction)(void (*)(void))unknown_words, METH_FASTCALL,
+     "unknown_words(query, documents, usual): those of the query, and how many; None: declined."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "fidelity_otel.processor._words", NULL, -1, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC
+PyInit__words(void)
+{
+    for (int i = 0; i < 256; i++) {
+        lower[i] = (Py_UCS1)(i >= 'A' && i <= 'Z' ? i + 32 : i);
+        letter[i] = (i >= 'a' && i <= 'z') || (i >= 'A' && i <= 'Z');
+    }
+    return PyModule_Create(&definition);
+}

@@ -1,0 +1,100 @@
+"""Looks at words give the same natively and in Python, for whatever texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fidelity_otel.processor import native
+from fidelity_otel.processor.detect.words import Hints, alike, unknown_words
+
+USUAL = frozenset({"about", "please"})
+WORDS = [
+    "about",
+    "refund",
+    "Refunded",
+    "refuel",
+    "size",
+    "sizes",
+    "it's",
+    "a1b2word",
+    "x_rays",
+    "naïve",
+]
+WORDS += [
+    "ǅungla",
+    "İstanbul",
+    "K",
+    "😀",
+    "wo rd",
+    "sized\x1fup",
+    "order",
+    "ORDERS",
+    "café",
+    "n\u2019t",
+]
+texts = st.lists(st.sampled_from(WORDS) | st.text(max_size=6), max_size=20).map(" ".join)
+hints = st.lists(st.text("abr ed't", min_size=3, max_size=6), max_size=8)
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    before = native.in_use()
+    yield
+    native.use(before == "native")
+
+
+def both(step: Callable[[], Any]) -> Any:
+    """What a step gives; natively and in Python it is the same."""
+    native.use(False)
+    python = step()
+    native.use(True)
+    assert step() == python
+    return python
+
+
+@pytest.mark.skipif(not native.available(), reason="the native parts were not built: no C compiler")
+class TestBothWays:
+    @settings(max_examples=400, deadline=None)
+    @given(hints, texts | st.text("abr ed't", max_size=40))
+    def test_hints(self, given: list[str], text: str) -> None:
+        found = both(lambda: Hints(*given).any_in(text))
+        assert found == any(hint in text for hint in given)
+
+    @settings(max_examples=400, deadline=None)
+    @given(texts, texts, st.sampled_from([0.2, 0.5, 0.6, 1.0]), st.integers(0, 3))
+    def test_alike(self, one: str, two: str, share: float, fewest: int) -> None:
+        both(lambda: alike(one, two, share=share, fewest=fewest))
+
+    @settings(max_examples=400, deadline=None)
+    @given(texts, texts)
+    def test_unknown_words(self, query: str, documents: str) -> None:
+        both(lambda: unknown_words(query, documents, USUAL))
+
+    def test_the_ends_of_documents_are_read(self) -> None:
+        assert both(lambda: unknown_words("sizes refund", "my size", USUAL)) == (
+            ("sizes", "refund"),
+            2,
+        )
+        assert both(lambda: unknown_words("sizes refund", "REFUsizes", USUAL)) == (("refund",), 2)
+        assert both(lambda: unknown_words("size", "siz", USUAL)) == (("size",), 1)
+        assert both(lambda: unknown_words("size", "size", USUAL)) == ((), 1)
+
+    def test_more_words_than_it_has_room_for(self) -> None:
+        many = " ".join(
+            f"{'abcdefghij'[n % 10] * 4}{'klmnopqrst'[n // 10 % 10] * 2}{chr(97 + n // 100)}"
+            for n in range(2000)
+        )
+        unknown, count = both(lambda: unknown_words(many, "", USUAL))
+        assert len(unknown) == count == 2000
+        assert both(lambda: alike(many, many, share=0.6, fewest=3)) is True
+        assert both(lambda: alike(many, many[:9000], share=0.6, fewest=3)) is False
+
+    def test_a_hint_that_it_cannot_look_for_is_refused(self) -> None:
+        for bad in (("no",), ("n\u2019t",), ("word",) * 65):
+            with pytest.raises(ValueError, match="hint"):
+                native.words.hints(bad)
