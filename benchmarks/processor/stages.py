@@ -21,7 +21,7 @@ from fidelity_otel.processor import wire
 from fidelity_otel.processor.assemble import Assembler, AssembleSettings, Place
 from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.intake import flags_of
-from fidelity_otel.processor.journal import SPANS, Journal, frame, pack_spans
+from fidelity_otel.processor.journal import SPANS, Journal, frame_of_two, pack_spans_head
 from fidelity_otel.processor.outcomes import outcomes_of
 from fidelity_otel.processor.pipeline import Input, Pipeline
 from fidelity_otel.processor.read import read_trace
@@ -71,20 +71,27 @@ def _detectors(rounds: Rounds, traces: list[Any], now: int) -> None:
 def _journal(rounds: Rounds, parts: list[wire.Part], folder: Path) -> None:
     now = time.time_ns()
 
-    def frames() -> list[bytes]:
+    def frames() -> list[tuple[bytes, bytes]]:
         return [
-            frame(SPANS, pack_spans(p.trace_id, p.span_ids, p.otlp), time_ns=now, flags=flags_of(p))
+            frame_of_two(
+                SPANS,
+                pack_spans_head(p.trace_id, p.span_ids),
+                p.otlp,
+                time_ns=now,
+                flags=flags_of(p),
+            )
             for p in parts
         ]
 
     framed = rounds.time("journal: frame", frames)
     journal = Journal(folder / "journal")
     try:
-        position = rounds.time("journal: write + fdatasync", lambda: journal.write(framed))
+        pieces = [piece for each in framed for piece in each]
+        position = rounds.time("journal: write + fdatasync", lambda: journal.write(pieces))
         places = []
-        for each in framed:
-            places.append((position, len(each)))
-            position += len(each)
+        for head, otlp in framed:
+            places.append((position, len(head) + len(otlp)))
+            position += len(head) + len(otlp)
         rounds.time("journal: read back", lambda: [journal.read(at, size) for at, size in places])
     finally:
         journal.close()

@@ -18,8 +18,8 @@ from fidelity_otel.processor.journal import (
     ROOT,
     SPANS,
     Journal,
-    frame,
-    pack_spans,
+    frame_of_two,
+    pack_spans_head,
 )
 from fidelity_otel.processor.own_traces import NO_PARENT, OFF
 from fidelity_otel.processor.tally import Tally
@@ -147,10 +147,14 @@ class Intake:
         loop = asyncio.get_running_loop()
         until, now = loop.time() + self._wait_seconds, self._clock()
         ready: asyncio.Future[None] = loop.create_future()
-        frames = [
-            frame(SPANS, pack_spans(p.trace_id, p.span_ids, p.otlp), time_ns=now, flags=flags_of(p))
-            for p in parts
+        flags = [flags_of(p) for p in parts]
+        framed = [
+            frame_of_two(
+                SPANS, pack_spans_head(p.trace_id, p.span_ids), p.otlp, time_ns=now, flags=f
+            )
+            for p, f in zip(parts, flags, strict=True)
         ]
+        frames = [piece for pieces in framed for piece in pieces]
 
         def durable(outcome: int | FidelityError) -> None:
             # Also where the sender has gone meanwhile: what is in the journal must be in the index.
@@ -159,15 +163,16 @@ class Intake:
                     ready.set_exception(outcome)
                 return
             position = outcome
-            for part, data in zip(parts, frames, strict=True):
+            for part, (head, otlp), marks in zip(parts, framed, flags, strict=True):
+                size = len(head) + len(otlp)
                 self.assembler.add(
                     part.trace_id,
-                    Place(position, len(data)),
+                    Place(position, size),
                     spans=len(part.span_ids) // 8,
-                    flags=flags_of(part),
+                    flags=marks,
                     now_ns=now,
                 )
-                position += len(data)
+                position += size
             if not ready.done():
                 ready.set_result(None)
 

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, delete, select, update
 from fidelity_otel.errors import InputError
 from fidelity_otel.store import schema
 from fidelity_otel.store.base import Base, chunks, insert_new
+from fidelity_otel.store.names import unrefer
 
 __all__ = ["EraseStore", "Erased"]
 
@@ -94,8 +95,9 @@ class EraseStore(Base):
                 insert_new(connection, schema.erased, marks)
                 reviews += _blank_reviews(connection, part)
                 outcomes += _drop_outcomes(connection, part)
-                for table in (schema.bodies, schema.keys, schema.response_ids):
-                    connection.execute(delete(table).where(table.c.trace_id.in_(part)))
+                bodies = schema.bodies
+                connection.execute(delete(bodies).where(bodies.c.trace_id.in_(part)))
+                unrefer(connection, part)
                 for each in part:
                     self._rename(connection, each, now_ns)
             if ids:
@@ -120,6 +122,8 @@ class EraseStore(Base):
                 findings="[]",
                 incomplete="[]",
                 reasons="[]",
+                response_ids="[]",
+                keys="[]",
                 erased_ns=now_ns,
             )
         )

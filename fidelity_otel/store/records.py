@@ -12,6 +12,7 @@ from fidelity_otel.model import Finding, Outcome, Review, TraceRecord
 from fidelity_otel.store import schema
 from fidelity_otel.store.base import clean, clean_or_none, clip, finite, to_json
 from fidelity_otel.store.decisions import arm_of, decision_of
+from fidelity_otel.store.names import Names, names_in
 
 __all__ = [
     "REVISED",
@@ -70,8 +71,8 @@ def _word(text: str) -> str:
     return clean(text).replace(" ", "_").replace(":", "_")
 
 
-def row_of(record: TraceRecord) -> dict[str, Any]:
-    """A record as a row of `traces`."""
+def row_of(record: TraceRecord, names: Names) -> dict[str, Any]:
+    """A record, and the names by which it is found, as a row of `traces`."""
     decision = record.decision
     return {
         "trace_id": record.trace_id,
@@ -90,6 +91,8 @@ def row_of(record: TraceRecord) -> dict[str, Any]:
         "request": clean(record.request),
         "answer": clean(record.answer),
         "unread": record.unread,
+        "response_ids": to_json(names.response_ids),
+        "keys": to_json(names.keys),
         "findings": to_json(record.findings),
         "marks": marks_of(record.findings),
         "stratum": clean(decision.stratum),
@@ -122,6 +125,8 @@ REVISED = (
     "request",
     "answer",
     "unread",
+    "response_ids",
+    "keys",
     "findings",
     "marks",
 )
@@ -129,20 +134,12 @@ REVISED = (
 
 
 def record_of(connection: Connection, row: RowMapping, otlp: bytes) -> TraceRecord:
-    """The record in a row of `traces`, with its arms, keys and response ids."""
-    trace_id = row["trace_id"]
-    arms, keys, responses = schema.arms, schema.keys, schema.response_ids
+    """The record in a row of `traces`, with its arms."""
+    trace_id, arms = row["trace_id"], schema.arms
     drawn = connection.execute(
         select(arms).where(arms.c.trace_id == trace_id).order_by(arms.c.arm.desc())
     ).mappings()
-    named = connection.execute(
-        select(keys.c.name, keys.c.value).where(keys.c.trace_id == trace_id).order_by(keys.c.name)
-    )
-    ids = connection.scalars(
-        select(responses.c.response_id)
-        .where(responses.c.trace_id == trace_id)
-        .order_by(responses.c.response_id)
-    )
+    names = names_in(row["response_ids"], row["keys"])
     return TraceRecord(
         trace_id=trace_id,
         otlp=otlp,
@@ -161,8 +158,8 @@ def record_of(connection: Connection, row: RowMapping, otlp: bytes) -> TraceReco
         incomplete=_strings.decode(row["incomplete"]),
         request=row["request"],
         answer=row["answer"],
-        response_ids=tuple(ids),
-        keys=tuple((name, value) for name, value in named),
+        response_ids=names.response_ids,
+        keys=names.keys,
         unread=row["unread"],
     )
 

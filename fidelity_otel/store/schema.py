@@ -2,7 +2,8 @@
 
 Ids are text, times are nanoseconds since the epoch, JSON is text (it may hold an escaped NUL, which
 PostgreSQL's own JSON type refuses). A trace's body lies apart from its row, so that the frame (all
-traces, a few columns) is scanned without reading gigabytes.
+traces, a few columns) is scanned without reading gigabytes. The tables
+`response_ids` and `keys` only find traces by such names; which ones a trace has says its row.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ traces = Table(
     _text("request"),
     _text("answer"),
     _int("unread"),
+    Column("response_ids", Text, nullable=False, server_default=_LIST),
+    Column("keys", Text, nullable=False, server_default=_LIST),  # [[name, value], …]
     Column("findings", Text, nullable=False, server_default=_LIST),
     _text("marks"),  # "mode:state mode:state", what the frame needs of the findings
     _text("stratum"),
@@ -125,7 +128,7 @@ response_ids = Table(
     metadata,
     Column("response_id", Text, primary_key=True),
     Column("trace_id", Text, primary_key=True),
-    Index("response_ids_trace", "trace_id"),
+    sqlite_with_rowid=False,
 )
 
 keys = Table(
@@ -134,7 +137,7 @@ keys = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, primary_key=True),
     Column("trace_id", Text, primary_key=True),
-    Index("keys_trace", "trace_id"),
+    sqlite_with_rowid=False,
 )
 
 windows = Table(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from fidelity_otel.model import TraceRecord
 from fidelity_otel.semconv import SHADOW_KEYS
@@ -18,15 +18,14 @@ from fidelity_otel.store import schema
 from fidelity_otel.store.base import (
     Base,
     chunks,
-    clean,
     clip,
     compress,
     decompress,
     insert_many,
-    insert_new,
 )
 from fidelity_otel.store.decisions import place_in_windows
 from fidelity_otel.store.folds import unfold
+from fidelity_otel.store.names import names_of, refer, unrefer
 from fidelity_otel.store.outcomes import join_arrived, outcome_of
 from fidelity_otel.store.records import (
     REVISED,
@@ -77,17 +76,19 @@ class TraceStore(Base):
         if not newest:
             return Added()
         # Compressing is the slow part: before the transaction, so that nobody waits for it.
-        ready = {t: (row_of(r), compress(r.otlp)) for t, r in sorted(newest.items())}
+        names = {t: names_of(r) for t, r in newest.items()}
+        ready = {t: (row_of(r, names[t]), compress(r.otlp)) for t, r in sorted(newest.items())}
         with self._db.write() as connection:
             known = _revisions(connection, ready)
             refused = self._erased(connection, [t for t in ready if t not in known])
             new = [t for t in ready if t not in known and t not in refused]
             higher = [t for t in ready if t in known and newest[t].revision > known[t]]
+            unrefer(connection, higher)
             self._insert(connection, [ready[t] for t in new])
             self._replace(connection, [ready[t] for t in higher])
-            written = [newest[t] for t in [*new, *higher]]
-            _refer(connection, written, replaced=higher)
-            join_arrived(connection, written)
+            written = [*new, *higher]
+            refer(connection, [(t, names[t]) for t in written])
+            join_arrived(connection, [newest[t] for t in written])
         known_before = total - len(new) - len(higher) - len(refused)
         return Added(len(new), len(higher), known_before, len(refused))
 
@@ -274,33 +275,6 @@ def _revisions(connection: Connection, trace_ids: Iterable[str]) -> dict[str, in
         query = select(table.c.trace_id, table.c.revision).where(table.c.trace_id.in_(part))
         found.update({row[0]: row[1] for row in connection.execute(query)})
     return found
-
-
-def _refer(
-    connection: Connection, records: Sequence[TraceRecord], *, replaced: Sequence[str]
-) -> None:
-    """Write down by which response ids and business keys the traces can be found."""
-    for table in (schema.response_ids, schema.keys):
-        for part in chunks(replaced):
-            connection.execute(delete(table).where(table.c.trace_id.in_(part)))
-    insert_new(
-        connection,
-        schema.response_ids,
-        [
-            {"response_id": clean(i), "trace_id": r.trace_id}
-            for r in records
-            for i in dict.fromkeys(r.response_ids)
-        ],
-    )
-    insert_new(
-        connection,
-        schema.keys,
-        [
-            {"name": clean(name), "value": clean(value), "trace_id": r.trace_id}
-            for r in records
-            for name, value in dict.fromkeys(r.keys)
-        ],
-    )
 
 
 def _is_drawn(connection: Connection, window: str) -> bool:

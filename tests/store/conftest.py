@@ -119,6 +119,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
+def empty_postgres(postgres: Server) -> str:
+    """The URL of a PostgreSQL database without any table."""
+    return new_database(postgres, empty=True)
+
+
+@pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Store]:
     """An empty store on SQLite, where the database makes no difference."""
     with open_copy(tmp_path) as opened:

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 from store_records import START, draw_all, make_outcome, make_record, trace_id
 
 from fidelity_otel.errors import ConfigError, StoreBusy, StoreError
@@ -63,13 +64,12 @@ def test_head_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
-def upgrade_to(path: Path, revision: str) -> None:
+def upgrade_to(path: Path, revision: str, url: str = "") -> None:
     """Make an old store, as the version of that migration did."""
     from alembic import command
     from alembic.config import Config
-    from sqlalchemy import create_engine
 
-    engine = create_engine(f"sqlite:///{path / 'store.db'}")
+    engine = create_engine(url or f"sqlite:///{path / 'store.db'}")
     config = Config()
     config.set_main_option("script_location", "fidelity_otel.store:migrations")
     config.set_main_option("path_separator", "os")
@@ -103,6 +103,55 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
         store.submit(lease.lease_id, "right", now_ns=START)
         store.add_traces([make_record(0)])
         assert len(store.frame()) == 2
+
+
+def upgraded_with_names(store: Store) -> None:
+    """What the test's old store named is found, written in the rows, and goes with a revision."""
+    found = store.trace(trace_id(5))
+    assert found is not None
+    assert set(found.record.response_ids) == {"r1", 'r"2'}
+    assert found.record.keys == (("order", "ä"), ("ticket", "T-1"))
+    unnamed = store.trace(trace_id(6))
+    assert unnamed is not None
+    assert (unnamed.record.response_ids, unnamed.record.keys) == ((), ())
+    assert store.trace_ids(response_id='r"2') == [trace_id(5)]
+    assert store.trace_ids(key=("order", "ä")) == [trace_id(5)]
+    store.add_traces([make_record(5, revision=1, response_ids=("r3",), keys=(("ticket", "T-2"),))])
+    assert store.trace_ids(response_id="r1") == []
+    assert store.trace_ids(key=("ticket", "T-1")) == []
+    assert store.trace_ids(response_id="r3") == [trace_id(5)]
+    assert store.trace_ids(key=("ticket", "T-2")) == [trace_id(5)]
+
+
+OLD_NAMES = (
+    f"INSERT INTO traces (trace_id) VALUES ('{trace_id(5)}'), ('{trace_id(6)}')",
+    f"INSERT INTO response_ids VALUES ('r\"2', '{trace_id(5)}'), ('r1', '{trace_id(5)}')",
+    f"INSERT INTO keys VALUES ('ticket', 'T-1', '{trace_id(5)}'), ('order', 'ä', '{trace_id(5)}')",
+)
+
+
+def test_names_of_an_older_store_are_kept(tmp_path: Path) -> None:
+    upgrade_to(tmp_path, "0003")
+    old = sqlite3.connect(tmp_path / "store.db")
+    for statement in OLD_NAMES:
+        old.execute(statement)
+    old.commit()
+    old.close()
+    with open_store(tmp_path) as store:
+        upgraded_with_names(store)
+
+
+@pytest.mark.parts
+def test_names_of_an_older_store_on_postgres_are_kept(empty_postgres: str, tmp_path: Path) -> None:
+    url = empty_postgres.replace("postgresql:", "postgresql+psycopg:")
+    upgrade_to(tmp_path, "0003", url)
+    old = create_engine(url)
+    with old.begin() as connection:
+        for statement in OLD_NAMES:
+            connection.exec_driver_sql(statement)
+    old.dispose()
+    with open_store(None, empty_postgres) as store:
+        upgraded_with_names(store)
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -46,12 +46,14 @@ from fidelity_otel.processor.journal.frame import (
     SPANS,
     Record,
     frame,
+    frame_of_two,
 )
 from fidelity_otel.processor.journal.log import Journal
 from fidelity_otel.processor.journal.payload import (
     Spans,
     pack_decided,
     pack_spans,
+    pack_spans_head,
     unpack_decided,
     unpack_spans,
 )
@@ -69,8 +71,10 @@ __all__ = [
     "Record",
     "Spans",
     "frame",
+    "frame_of_two",
     "pack_decided",
     "pack_spans",
+    "pack_spans_head",
     "unpack_decided",
     "unpack_spans",
 ]

@@ -26,6 +26,7 @@ __all__ = [
     "SPANS",
     "Record",
     "frame",
+    "frame_of_two",
     "read_header",
     "scan",
     "unframe",
@@ -74,6 +75,18 @@ def frame(kind: int, payload: bytes, *, time_ns: int, flags: int = 0) -> bytes:
     """
     head = _RECORD.pack(_RECORD_MAGIC, kind, flags, len(payload), time_ns)
     return b"".join((head, _CRC.pack(crc32(payload, crc32(head))), payload))
+
+
+def frame_of_two(
+    kind: int, start: bytes, rest: bytes, *, time_ns: int, flags: int = 0
+) -> tuple[bytes, bytes]:
+    """`frame` of a payload in two pieces; gives all up to the second one, and that as it is.
+
+    The second one may be large: it is not copied.
+    """
+    head = _RECORD.pack(_RECORD_MAGIC, kind, flags, len(start) + len(rest), time_ns)
+    crc = _CRC.pack(crc32(rest, crc32(start, crc32(head))))
+    return b"".join((head, crc, start)), rest
 
 
 def unframe(data: memoryview, offset: int, base: int) -> Record | None:

@@ -63,7 +63,7 @@ class Journal:
         self._observe = observe
         self._clock = clock
         self._needs: dict[str, int] = {}
-        self._pending: list[tuple[bytes, Done]] = []
+        self._pending: list[tuple[Sequence[bytes], int, Done]] = []
         self._pending_bytes = 0
         self._closing = False
         self._wake = threading.Condition()
@@ -103,7 +103,8 @@ class Journal:
         """Write frames behind one another; `done` hears of it when they are durable.
 
         Args:
-            frames: from `frame`; they stay together in one segment.
+            frames: from `frame`, whole or in pieces; they stay together in one segment, and must
+                not be changed until `done` is called.
             done: called once, through `notify`. Frame i begins at the position plus the lengths of
                 the frames before it.
             internal: the service's own marks, which may exceed the disk budget.
@@ -112,19 +113,19 @@ class Journal:
             JournalFull: the disk budget is used up.
             JournalError: the journal is closed.
         """
-        data = b"".join(frames)
+        size = sum(map(len, frames))
         with self._wake:
             if self._closing:
                 raise JournalError("the journal is closed: the service is shutting down")
             used = self.bytes_used + self._pending_bytes
-            if not internal and used + len(data) > self.max_bytes:
+            if not internal and used + size > self.max_bytes:
                 raise JournalFull(
                     f"the journal in {self.folder} holds {used} bytes of its budget of "
                     f"{self.max_bytes}: senders have to retry. Mend: wait until waiting traces are "
                     "decided, or raise journal.max_bytes (FIDELITY_JOURNAL_MAX_BYTES)."
                 )
-            self._pending.append((data, done))
-            self._pending_bytes += len(data)
+            self._pending.append((frames, size, done))
+            self._pending_bytes += size
             self._wake.notify()
 
     def write(self, frames: Sequence[bytes], *, internal: bool = False) -> int:
@@ -162,25 +163,27 @@ class Journal:
                 batch, self._pending = self._pending, []
                 size, self._pending_bytes = self._pending_bytes, 0
             last = time.monotonic()
-            outcome = self._commit([data for data, _ in batch], size)
+            outcome = self._commit([piece for frames, _, _ in batch for piece in frames], size)
             self.commits += 1
             self._observe(time.monotonic() - last)
             self._deliver(batch, outcome)
 
-    def _deliver(self, batch: list[tuple[bytes, Done]], outcome: int | FidelityError) -> None:
+    def _deliver(
+        self, batch: list[tuple[Sequence[bytes], int, Done]], outcome: int | FidelityError
+    ) -> None:
         def run() -> None:
             position = outcome
-            for data, done in batch:
+            for _, size, done in batch:
                 done(position)
                 if isinstance(position, int):
-                    position += len(data)
+                    position += size
 
         try:
             self._notify(run)
         except RuntimeError:  # the event loop is gone: nobody waits for the answer any more
             return
 
-    def _commit(self, data: list[bytes], size: int) -> int | FidelityError:
+    def _commit(self, pieces: Sequence[bytes], size: int) -> int | FidelityError:
         """Write and sync; on failure leave everything as it was."""
         try:
             current = self._segments[-1] if self._segments else None
@@ -192,14 +195,14 @@ class Journal:
                 current = self._roll()
             before = current.size
             try:
-                current.write(b"".join(data))
+                current.write(*pieces)
                 current.sync()
             except OSError as error:
                 self._undo(current, before)
                 if error.errno == errno.EFBIG and before > HEADER_SIZE:
                     current, before = self._roll(), HEADER_SIZE  # a limit per file: use the next
                     try:
-                        current.write(b"".join(data))
+                        current.write(*pieces)
                         current.sync()
                     except OSError:
                         self._undo(current, before)

@@ -6,7 +6,14 @@ import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-__all__ = ["Spans", "pack_decided", "pack_spans", "unpack_decided", "unpack_spans"]
+__all__ = [
+    "Spans",
+    "pack_decided",
+    "pack_spans",
+    "pack_spans_head",
+    "unpack_decided",
+    "unpack_spans",
+]
 
 _COUNT: Final = struct.Struct("<I")
 _DECIDED: Final = struct.Struct("<16sQ")
@@ -24,7 +31,12 @@ class Spans(NamedTuple):
 
 def pack_spans(trace_id: bytes, span_ids: bytes, otlp: bytes) -> bytes:
     """The payload of a SPANS record; `span_ids` are 8 bytes each."""
-    return b"".join((trace_id, _COUNT.pack(len(span_ids) // 8), span_ids, otlp))
+    return pack_spans_head(trace_id, span_ids) + otlp
+
+
+def pack_spans_head(trace_id: bytes, span_ids: bytes) -> bytes:
+    """What stands before the OTLP request in the payload of a SPANS record."""
+    return b"".join((trace_id, _COUNT.pack(len(span_ids) // 8), span_ids))
 
 
 def unpack_spans(payload: memoryview) -> Spans:

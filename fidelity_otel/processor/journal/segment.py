@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fidelity_otel.errors import JournalError
@@ -22,6 +22,8 @@ from fidelity_otel.processor.journal.frame import (
 __all__ = ["Segment", "sync_folder"]
 
 _VERSION = 1
+_MOST_PIECES = 1024
+"""Of one write: IOV_MAX of every system."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -31,6 +33,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _behind(pieces: Sequence[bytes | memoryview], size: int) -> list[bytes | memoryview]:
+    """What follows the first `size` bytes."""
+    for number, piece in enumerate(pieces):
+        if size < len(piece):
+            return [memoryview(piece)[size:], *pieces[number + 1 :]]
+        size -= len(piece)
+    return []
 
 
 class Segment:
@@ -96,17 +107,22 @@ class Segment:
             )
         return cls(path, base, size, handle)
 
-    def write(self, data: bytes) -> None:
+    def write(self, *pieces: bytes) -> None:
         """Write behind the last byte, all or (as far as `size` goes) nothing.
 
         Raises:
             OSError: as the system gives it.
         """
-        view, offset = memoryview(data), self.size
-        while view:
-            written = os.pwrite(self.handle, view, offset)
-            view = view[written:]
-            offset += written
+        offset = self.size
+        for first in range(0, len(pieces), _MOST_PIECES):
+            some: Sequence[bytes | memoryview] = pieces[first : first + _MOST_PIECES]
+            size = sum(map(len, some))
+            while size:
+                written = os.pwritev(self.handle, some, offset)
+                offset += written
+                size -= written
+                if size:
+                    some = _behind(some, written)
         self.size = offset
 
     def sync(self) -> None:

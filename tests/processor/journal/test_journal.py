@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fidelity_otel.errors import JournalError, JournalFull
-from fidelity_otel.processor.journal import DECIDED, SPANS, Journal, frame
+from fidelity_otel.processor.journal import DECIDED, SPANS, Journal, frame, frame_of_two
 from fidelity_otel.processor.journal.frame import HEADER_SIZE, RECORD_SIZE
 from fidelity_otel.processor.journal.segment import Segment
 
@@ -229,6 +229,31 @@ def test_a_failed_commit_is_said_undone_and_healed(
     assert payloads(journal) == [b"before", b"after"]
     journal.close()
     assert payloads(opened()) == [b"before", b"after"]
+
+
+def test_what_the_system_writes_in_part_is_written_whole(
+    opened: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened()
+    whole = os.pwritev
+    given: list[int] = []
+
+    def some(handle: int, pieces: Sequence[bytes], offset: int) -> int:
+        """As a signal or a nearly full disk may have it: a few bytes at a time, across pieces."""
+        given.append(len(pieces))
+        return whole(handle, [b"".join(pieces)[:999]], offset)
+
+    monkeypatch.setattr(os, "pwritev", some)
+    texts = [bytes([n % 251]) * n for n in range(1, 1500)]
+    pieces = [p for t in texts for p in frame_of_two(SPANS, t[:3], t[3:], time_ns=7, flags=1)]
+    at = journal.write(pieces)
+    monkeypatch.undo()
+    assert max(given) <= 1024 < len(pieces)
+    assert payloads(journal) == texts
+    assert b"".join(pieces) == b"".join(frame(SPANS, t, time_ns=7, flags=1) for t in texts)
+    assert journal.durable == at + sum(map(len, pieces))
+    journal.close()
+    assert payloads(opened()) == texts
 
 
 def test_what_cannot_be_cut_off_is_left_behind_in_its_segment(
