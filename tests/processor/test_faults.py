@@ -35,7 +35,7 @@ async def test_a_disk_that_cannot_be_written_refuses_and_heals(
         assert (await ask(there.http, request(span(1, 1))))[0] == 200
         with monkeypatch.context() as broken:
 
-            def write(self: Segment, data: bytes) -> None:
+            def write(self: Segment, *pieces: bytes) -> None:
                 raise OSError(number, "the disk says no")
 
             broken.setattr(Segment, "write", write)
