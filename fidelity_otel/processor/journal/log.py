@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import threading
 import time
 from bisect import bisect_right
@@ -19,6 +20,7 @@ __all__ = ["Journal"]
 Done = Callable[[int | FidelityError], None]
 """Called with the position of the first frame once all are durable, or with what prevented it."""
 
+_log = logging.getLogger(__name__)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -211,6 +213,11 @@ class Journal:
                     raise
         except OSError as error:
             self.failure = self._explain(error)
+            return self.failure
+        except Exception as error:  # noqa: BLE001 - without this thread nobody is ever answered
+            _log.exception("the journal could not commit %d bytes; senders have to retry", size)
+            self._seal = bool(self._segments)
+            self.failure = JournalError(f"the journal in {self.folder} failed: {error!r}")
             return self.failure
         self.failure = None
         self._used += size

@@ -74,7 +74,7 @@ class Segment:
             segment.write(write_header(base, created_ns))
             os.fsync(handle)
             sync_folder(folder)
-        except OSError:
+        except BaseException:
             segment.close()
             with contextlib.suppress(OSError):
                 path.unlink()

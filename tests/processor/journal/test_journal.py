@@ -231,6 +231,31 @@ def test_a_failed_commit_is_said_undone_and_healed(
     assert payloads(opened()) == [b"before", b"after"]
 
 
+@pytest.mark.parametrize("before", [[], [b"before"]])
+def test_a_commit_that_fails_without_the_disk_is_answered_and_healed(
+    opened: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch, before: list[bytes]
+) -> None:
+    """An error that is nobody's fault must not leave senders waiting for ever."""
+    journal = opened()
+    for each in before:
+        put(journal, each)
+    original = Segment.write
+
+    def fail(self: Segment, *pieces: bytes) -> None:
+        os.pwrite(self.handle, pieces[0][:9], self.size)
+        monkeypatch.setattr(Segment, "write", original)
+        raise MemoryError
+
+    monkeypatch.setattr(Segment, "write", fail)
+    with pytest.raises(JournalError, match="MemoryError"):
+        put(journal, b"refused")
+    put(journal, b"after")
+    assert journal.failure is None
+    assert payloads(journal) == [*before, b"after"]
+    journal.close()
+    assert payloads(opened()) == [*before, b"after"]
+
+
 def test_what_the_system_writes_in_part_is_written_whole(
     opened: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
