@@ -14,6 +14,7 @@ import numpy as np
 
 from fidelity_otel.model import Estimate
 from fidelity_otel.report.frame import Flags, Frame
+from fidelity_otel.report.thinned import widened
 
 __all__ = [
     "CERTAIN",
@@ -70,7 +71,8 @@ class Estimates:
         """
         drawn, known = frame.take(frame.drawn), wrong[frame.drawn]
         rest = drawn.take(~known)
-        return self._part(rest, drawn.requests, scale=1.0, offset=0.0, name=name, window=window)
+        made = self._part(rest, drawn.requests, scale=1.0, offset=0.0, name=name, window=window)
+        return widened(made, drawn, ~known, np.zeros(len(drawn), dtype=bool))
 
     def silent_failure(self, frame: Frame, wrong: Flags, *, window: str = "") -> Estimate:
         """The share that reported success, has no open finding, and was wrong nevertheless.
@@ -86,10 +88,11 @@ class Estimates:
         """
         drawn, told = frame.take(frame.drawn), wrong[frame.drawn]
         whole = max(drawn.requests, 1.0)
-        known = drawn.requests_of(told & ~drawn.loud) / whole
-        rest = drawn.take(~drawn.loud & ~told)
+        sure, quiet = told & ~drawn.loud, ~drawn.loud & ~told
+        known = drawn.requests_of(sure) / whole
+        rest = drawn.take(quiet)
         share = rest.requests / whole
-        return self._part(
+        made = self._part(
             rest,
             drawn.requests,
             scale=-1.0,
@@ -97,6 +100,7 @@ class Estimates:
             name="silent_failure",
             window=window,
         )
+        return widened(made, drawn, quiet, sure)
 
     def _part(
         self, rest: Frame, whole: float, *, scale: float, offset: float, name: str, window: str

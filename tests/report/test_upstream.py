@@ -10,10 +10,12 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec import UNSET
-from report_frames import NOW_NS, FakeStore, Row, World, world
+from report_frames import NOW_NS, FakeStore, Mark, Row, World, world
 
 from fidelity_otel.model import Estimate
+from fidelity_otel.report import estimates
 from fidelity_otel.report.census import read_census
+from fidelity_otel.report.estimates import Estimates
 from fidelity_otel.report.frame import LEAST_KEPT, read_frame
 from fidelity_otel.report.html import render_html
 from fidelity_otel.report.numbers import summary
@@ -138,6 +140,46 @@ def test_durations_are_of_requests() -> None:
     seconds, requests = read_census(store, most=4).durations()["support.answer"]
     assert requests[seconds < 2.0].sum() == pytest.approx(200, abs=0.01)
     assert requests[seconds > 2.0].sum() == 10
+
+
+def test_a_range_allows_for_how_many_quiet_requests_there_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 400 loud requests about eight are kept, so nobody knows how many of all are quiet."""
+    draw = random.Random(4)
+    held, blind, times = 0, 0, 300
+    for _ in range(times):
+        rows = [quiet_row(draw, k) for k in range(400)]
+        loud_ones = sum(draw.random() < 0.02 for _ in range(400))
+        rows += [
+            Row(f"l{k}", reported_success=False, pi=0.5, upstream=0.02) for k in range(loud_ones)
+        ]
+        frame = read_frame(FakeStore(rows))
+        wrong = np.zeros(len(frame), dtype=bool)
+        held += holds(Estimates(0.95, 10).silent_failure(frame, wrong), 0.25)
+        with monkeypatch.context() as patched:
+            patched.setattr(estimates, "widened", lambda made, *_: made)
+            blind += holds(Estimates(0.95, 10).silent_failure(frame, wrong), 0.25)
+    assert held >= 0.92 * times
+    assert blind < 0.6 * times
+
+
+def quiet_row(draw: random.Random, number: int) -> Row:
+    """Every second one is wrong; half are reviewed."""
+    selected = draw.random() < 0.5
+    mark = Mark("ann", "wrong" if number % 2 else "right")
+    return Row(f"q{number}", pi=0.5, selected=selected, reviews=(mark,) if selected else ())
+
+
+def test_what_is_known_of_all_that_were_kept_is_not_known_of_all() -> None:
+    wrong = {"outcomes": {"resolved": 0.0}, "pi": 0.5, "upstream": 0.1}
+    rows = [Row(f"w{k}", **wrong) for k in range(20)]
+    rows += [Row(f"l{k}", reported_success=False, pi=0.5, upstream=0.1) for k in range(20)]
+    frame = read_frame(FakeStore(rows))
+    made = Estimates(0.95, 10).silent_failure(frame, np.arange(40) < 20)
+    assert made.estimate == 0.5
+    half = 1.96 * (0.25 / 40 * 0.9) ** 0.5
+    assert (made.low, made.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-4)
 
 
 def test_words_say_so_only_where_a_head_sampler_was() -> None:
