@@ -35,8 +35,8 @@ def widened(made: Estimate, frame: Frame, inferred: Flags, sure: Flags) -> Estim
     values = np.array([0.0, found / share if share else 0.0, 1.0])
     part = np.where(sure, 2, np.where(inferred, 1, 0))
     place = frame.stratum * _PARTS + part
-    requests: Floats = np.bincount(place, frame.units, minlength=_PARTS)
-    traces: Floats = np.bincount(place, frame.seen, minlength=_PARTS)
+    requests: Floats = np.bincount(place, frame.units).astype(np.float64)
+    traces: Floats = np.bincount(place, frame.seen).astype(np.float64)
     many = requests / np.maximum(traces, 1.0) - 1.0
     away = values[np.arange(requests.size) % _PARTS] - made.estimate
     variance = float((requests * many * away**2).sum()) / whole**2
