@@ -287,7 +287,8 @@ def test_windows_of_a_real_store_are_folded_and_tell_the_same(tmp_path: Path) ->
             [Outcome(f"o{i}", OutcomeRef(trace_id=i), "resolved", 0.0, observed_ns=5) for i in late]
         )
         told = numbers(store)
-        assert told["activity"]["traces"] == told["fidelity"]["N"] == 1500
+        assert told["activity"]["traces"] == 1500
+        assert told["fidelity"]["N"] == told["activity"]["requests"]["total"] == 1500 + 375
         assert told["outcomes"][0]["traces"] == 500
         store.add_traces([record(7, revision=2, reported_success=False)])
         assert numbers(store)["activity"]["reported_success"] == 1499
@@ -304,6 +305,7 @@ def record(number: int, **changes: Any) -> TraceRecord:
         risk=0.1 + (number % 7) / 10,
         flagged=False,
         decided_ns=NOW_NS,
+        upstream=0.5 if number % 4 == 3 else 1.0,
     )
     findings = (Finding("loop", "recovered", "ab" * 8, "again"),) if number % 5 == 0 else ()
     made = TraceRecord(
