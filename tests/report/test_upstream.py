@@ -215,3 +215,24 @@ def test_a_row_counts_for_what_it_was_kept_with(upstream: float, units: float) -
     frame = read_frame(FakeStore([Row("t", upstream=upstream)]))
     assert frame.units[0] == units
     assert (frame.traces, frame.requests) == (1, units)
+
+
+def test_a_mode_has_its_share_of_the_wrong_requests() -> None:
+    """Half of the wrong traces have the mode, and a head sampler kept those a tenth as often."""
+    wrong = {"resolved": 0.0}
+    having = [
+        Row(f"h{k}", modes=("loop",), states=("recovered",), upstream=0.05) for k in range(20)
+    ]
+    told = [
+        row._replace(outcomes=wrong, pi=0.1)
+        for row in (*having, *(Row(f"n{k}", upstream=0.5) for k in range(20)))
+    ]
+    chosen = Mark("ann", "wrong")
+    reviewed = [row._replace(outcomes={}, selected=True, reviews=(chosen,)) for row in told]
+    for rows in (told, reviewed):
+        settings = {"report.outcomes": ("resolved",)}
+        made = summary(FakeStore(rows), now_ns=NOW_NS, settings=settings)
+        assert made.modes[0].among_wrong.estimate == pytest.approx(10 / 11)
+    assert made.reviews.weight_ratio == pytest.approx(20 / 11)
+    assert made.always is not None
+    assert made.always.N == made.fidelity.N == 440
