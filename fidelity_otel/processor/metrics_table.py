@@ -97,7 +97,7 @@ METRICS: tuple[Metric, ...] = (
     gauge(
         "estimates",
         "fidelity_frame_traces",
-        "N: how many traces the window holds.",
+        "How many traces the window holds.",
         "workflow",
         "window",
         unit="traces",
@@ -131,7 +131,7 @@ METRICS: tuple[Metric, ...] = (
     gauge(
         "estimates",
         "fidelity_recovery_ratio",
-        "Share of a mode's traces in which the system got over it by itself; a census.",
+        "Share of a mode's requests in which the system got over it by itself; a census.",
         "mode",
         unit="ratio",
     ),
@@ -234,14 +234,14 @@ METRICS: tuple[Metric, ...] = (
     gauge(
         "review",
         "fidelity_outcome_coverage_ratio",
-        "Share of traces that have an outcome of this name.",
+        "Share of requests that have an outcome of this name.",
         "name",
         unit="ratio",
     ),
     gauge(
         "review",
         "fidelity_outcome_mean_ratio",
-        "Plain mean of an outcome's values, over the traces that have one.",
+        "Plain mean of an outcome's values, over the requests that have one.",
         "name",
         unit="ratio",
     ),

@@ -39,6 +39,11 @@ class Part(Protocol):
         """The counts of a window; empty where there are rows."""
         ...
 
+    @property
+    def window(self) -> str:
+        """Which window's counts they are."""
+        ...
+
 
 class CensusSource(Protocol):
     """What a census needs of the store."""
@@ -96,11 +101,11 @@ class Census:
         return joined([self.looked, self.tally.rows(edges)])
 
     def durations(self) -> Mapping[str, tuple[Floats, Floats]]:
-        """Workflow → durations of the counted traces in seconds, and how many of each."""
+        """Workflow → durations of the counted traces in seconds, and the requests of each."""
         return self.tally.durations() if len(self.tally) else {}
 
     def hourly(self) -> list[tuple[str | None, Times, Floats, Floats]]:
-        """Per workflow, and under None for all: hours (ns), their traces, and the quiet ones."""
+        """Per workflow, and under None for all: hours (ns), their requests, the quiet ones."""
         parts = [self.tally.hourly(), hourly_of(self.looked)]
         names = sorted({name for part in parts for name in part})
         made: list[tuple[str | None, Times, Floats, Floats]] = []
@@ -110,16 +115,16 @@ class Census:
             ]
             if not mine:
                 continue
-            hour, traces, quiet = (np.concatenate(column) for column in zip(*mine, strict=True))
+            hour, requests, quiet = (np.concatenate(column) for column in zip(*mine, strict=True))
             hours, place = np.unique(hour, return_inverse=True)
-            many = np.bincount(place, traces).astype(np.float64)
+            many = np.bincount(place, requests).astype(np.float64)
             good = np.bincount(place, quiet).astype(np.float64)
             made.append((name, hours * HOUR_NS, many, good))
         return made
 
-    def found(self) -> Counter[tuple[str, str]]:
-        """(mode, worst state) → counted traces."""
-        return self.tally.found() if len(self.tally) else Counter()
+    def found(self) -> tuple[Counter[tuple[str, str]], dict[tuple[str, str], float]]:
+        """(mode, worst state) → counted traces; and → requests that they stand for beside that."""
+        return self.tally.found()
 
 
 def read_census(
@@ -141,15 +146,19 @@ def read_census(
     waiting: list[Frame] = []
     tallies: list[Tally] = []
     without: list[Tally] = []
+    thinned: set[str] = set()
     many = False
     for part in source.frame_parts(since_ns, rows=most):
         if part.tally:
             tallies.append(decode(part.tally))
+            if tallies[-1].thinned:
+                thinned.add(part.window)
             continue
         frame = frame_of(part.columns)
         if part.counted:
             looked.append(frame)
-            without.append(_as_folded(part.columns, frame))
+            known = _as_known(part.columns, thinned)
+            without.append(_as_folded(known, frame if known is part.columns else None))
             continue
         waiting.append(frame)
         many = many or sum(map(len, waiting)) > most
@@ -158,6 +167,16 @@ def read_census(
             looked += [each.take(~_plain(each, keep)).alone() for each in waiting]
             waiting.clear()
     return Census(joined([*looked, *waiting]), summed(tallies, without))
+
+
+def _as_known(columns: dict[str, list[Any]], thinned: Container[str]) -> dict[str, list[Any]]:
+    """Rows with the head sampling that their windows' folds know of.
+
+    A fold from before it was counted knows of none; nothing is taken out that is not in it.
+    """
+    upstream, windows = columns["upstream"], columns["window"]
+    known = [p if w in thinned else 1.0 for p, w in zip(upstream, windows, strict=True)]
+    return columns if known == upstream else {**columns, "upstream": known}
 
 
 def _as_folded(columns: dict[str, list[Any]], frame: Frame | None = None) -> Tally:

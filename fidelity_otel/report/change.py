@@ -71,6 +71,8 @@ def outcomes_changed(frame: Frame, groups: Groups, *, now_ns: int) -> Iterator[C
 
     Earlier is before the last four weeks, or the first half where that is less than fifty; what is
     expected is the lower 99% limit of its share (Wilson 1927). Only the last 10,000 are looked at.
+    Each outcome counts once, whatever a head sampler dropped beside its trace: what came is held
+    against what came before, so a change of the head sampling may look like one of the outcomes.
 
     Args:
         frame: the traces, length N.
@@ -107,10 +109,10 @@ def checks_changed(
     is no worse than one in a hundred earlier ones is no evidence.
 
     Args:
-        hours: (workflow, starts of its hours in ns, traces of each, quiet ones among them).
+        hours: (workflow, starts of its hours in ns, requests of each, quiet ones among them).
         now_ns: the time.
     """
-    for name, start, traces, quiet in hours:
+    for name, start, requests, quiet in hours:
         days = start // (24 * HOUR_NS)
         old = start < now_ns - _WEEKS_NS
         if np.unique(days[old]).size < LEAST_DAYS:
@@ -118,11 +120,11 @@ def checks_changed(
         each = np.unique(days[old], return_inverse=True)[1]
         if each.size == 0 or each.max() + 1 < LEAST_DAYS or old.all():
             continue
-        daily = np.bincount(each, quiet[old]) / np.bincount(each, traces[old])
+        daily = np.bincount(each, quiet[old]) / np.bincount(each, requests[old])
         expected = float(daily.mean() - _Z99 * daily.std(ddof=1))
         if not 0.0 < expected < 1.0:
             continue
-        value = (quiet / traces)[~old]
+        value = (quiet / requests)[~old]
         part = np.full(value.size, "", dtype=object)
         yield _line(Series(value, start[~old], part), expected, name, "checks")
 

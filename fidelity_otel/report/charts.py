@@ -258,15 +258,16 @@ def interval_bar(
     return _svg(200, 24, label, parts, "cell")
 
 
-def state_bar(line: ModeLine, most: int) -> str:
-    """How many traces had a mode, by what became of it; `most` fills the cell."""
+def state_bar(line: ModeLine, most: float) -> str:
+    """How many requests had a mode, by what became of it; `most` fills the cell."""
     parts, x = [], 0.0
-    counts = (line.recovered, line.escalated, line.unrecovered)
+    asked = line.asked
+    counts = tuple(map(round, (asked.recovered, asked.escalated, asked.unrecovered)))
     for name, count in zip(("recovered", "escalated", "unrecovered"), counts, strict=True):
         width = 200 * count / most if most else 0
         if count:
             width = max(width, 2.0)
             parts.append(_box(x, 5, x + width - 0.8, 14, name, radius=1.5))
             x += width
-    label = f"{line.recovered} recovered, {line.escalated} escalated, {line.unrecovered} not"
+    label = "{} recovered, {} escalated, {} not".format(*counts)
     return _svg(max(200, x), 24, label, parts, "cell")

@@ -109,13 +109,7 @@ def cases(
     with store.pages(since_ns) as pages:
         seen = list(pages.looked_at())
     frame = joined([frame_of(columns) for columns in seen])
-    upstream = {
-        trace_id: p
-        for columns in seen
-        for trace_id, p in zip(columns["trace_id"], columns["upstream"], strict=True)
-    }
-    kept = np.array([upstream[trace_id] for trace_id in frame.trace_id], dtype=np.float64)
-    weight = np.where(frame.judged, 1.0 / (frame.answered * kept), np.nan)
+    weight = np.where(frame.judged, 1.0 / frame.answered, np.nan)
     for k, trace_id in enumerate(frame.trace_id):
         if workflow is not None and frame.workflow[k] != workflow:
             continue
@@ -125,7 +119,7 @@ def cases(
         stored = store.trace(str(trace_id))
         if stored is None or stored.erased_ns:
             continue
-        probability = float(frame.pi[k] * kept[k]) if sampled else None
+        probability = float(frame.pi[k] / frame.units[k]) if sampled else None
         case = _case(
             stored,
             read_otlp(stored.record.otlp) if stored.record.otlp else None,

@@ -14,6 +14,7 @@ import numpy as np
 
 from fidelity_otel.model import Estimate
 from fidelity_otel.report.frame import Flags, Frame
+from fidelity_otel.report.thinned import widened
 
 __all__ = [
     "CERTAIN",
@@ -42,6 +43,9 @@ def _stats_estimator() -> Estimator:
 class Estimates:
     """Makes a report's estimates, all with one level and one minimum.
 
+    All are of requests: a trace that a head sampler had kept with probability u counts as 1/u, and
+    a reviewed one was drawn of all requests with probability u·π.
+
     `estimator` is called with the labels (NaN = not judged) of all traces of a domain, as
     `estimator(label, prediction=, pi=, stratum=, cluster=, units=, level=, minimum_n=, name=,
     window=)`.
@@ -67,7 +71,8 @@ class Estimates:
         """
         drawn, known = frame.take(frame.drawn), wrong[frame.drawn]
         rest = drawn.take(~known)
-        return self._part(rest, drawn.traces, scale=1.0, offset=0.0, name=name, window=window)
+        made = self._part(rest, drawn.requests, scale=1.0, offset=0.0, name=name, window=window)
+        return widened(made, drawn, ~known, np.zeros(len(drawn), dtype=bool))
 
     def silent_failure(self, frame: Frame, wrong: Flags, *, window: str = "") -> Estimate:
         """The share that reported success, has no open finding, and was wrong nevertheless.
@@ -82,21 +87,23 @@ class Estimates:
             window: put into the estimate.
         """
         drawn, told = frame.take(frame.drawn), wrong[frame.drawn]
-        whole = max(drawn.traces, 1)
-        known = drawn.count(told & ~drawn.loud) / whole
-        rest = drawn.take(~drawn.loud & ~told)
-        share = rest.traces / whole
-        return self._part(
+        whole = max(drawn.requests, 1.0)
+        sure, quiet = told & ~drawn.loud, ~drawn.loud & ~told
+        known = drawn.requests_of(sure) / whole
+        rest = drawn.take(quiet)
+        share = rest.requests / whole
+        made = self._part(
             rest,
-            drawn.traces,
+            drawn.requests,
             scale=-1.0,
             offset=share + known,
             name="silent_failure",
             window=window,
         )
+        return widened(made, drawn, quiet, sure)
 
     def _part(
-        self, rest: Frame, whole: int, *, scale: float, offset: float, name: str, window: str
+        self, rest: Frame, whole: float, *, scale: float, offset: float, name: str, window: str
     ) -> Estimate:
         """Offset + scale · (N_rest / N) · right share of the rest."""
         if whole == 0:
@@ -104,10 +111,11 @@ class Estimates:
         if len(rest) == 0:
             value = min(max(offset, 0.0), 1.0)
             return Estimate(
-                name, value, value, value, self.level, CERTAIN, 0, 0.0, whole, window
+                name, value, value, value, self.level, CERTAIN, 0, 0.0, round(whole), window
             )  # fmt: skip
         right = self._mean(rest, name, window)
-        return shifted(right, scale=scale * rest.traces / whole, offset=offset, frame=whole)
+        share = rest.requests / whole
+        return shifted(right, scale=scale * share, offset=offset, frame=round(whole))
 
     def among_wrong(
         self, frame: Frame, wrong: Flags, having: Mapping[str, Sequence[int]]
@@ -124,7 +132,7 @@ class Estimates:
         clustered = _clustered(frame.take(frame.drawn & (frame.judged | wrong)))
         weight = np.where(wrong, 1.0, 1.0 - np.where(frame.judged, frame.label, 1.0))
         rows = np.flatnonzero(frame.drawn & (weight > 0.0))
-        weight, pi = weight[rows], np.where(wrong, 1.0, frame.answered)[rows]
+        weight, pi = weight[rows], np.where(wrong, 1.0 / frame.units, frame.answered)[rows]
         cluster = frame.cluster[rows] if clustered else None
         made = {}
         for thing, places in having.items():
@@ -145,7 +153,8 @@ class Estimates:
         label = np.where(frame.judged, frame.label, np.nan)
         n = int(np.isfinite(label).sum())
         if n < self.minimum_n:
-            return insufficient(name, level=self.level, n=n, frame=frame.traces, window=window)
+            whole = round(frame.requests)
+            return insufficient(name, level=self.level, n=n, frame=whole, window=window)
         made = (self.estimator or _stats_estimator())(
             label,
             prediction=frame.prediction,
@@ -166,7 +175,7 @@ def _named(warnings: tuple[str, ...], frame: Frame) -> tuple[str, ...]:
     if not any(w.startswith(_UNSEEN) for w in warnings):
         return warnings
     unseen = np.setdiff1d(frame.stratum, frame.stratum[frame.judged])
-    share = frame.count(np.isin(frame.stratum, unseen)) / frame.traces
+    share = frame.requests_of(np.isin(frame.stratum, unseen)) / frame.requests
     shown = ", ".join(frame.strata[k] or "(unnamed)" for k in unseen[:3])
     more = f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""  # noqa: PLR2004
     said = f"{_UNSEEN} {shown}{more}, {share:.1%} of the frame, are taken to be like others"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +44,7 @@ def coverage_of(frame: Frame) -> ReviewCoverage:
     reviews = [r for each in frame.reviews for r in each]
     sampled = [r for r in reviews if not r.hand_picked]
     doubles = ({r.reviewer for r in each if not r.hand_picked} for each in _several(frame).values())
-    weight = 1.0 / frame.pi[judged]
+    weight = frame.units[judged] / frame.pi[judged]
     return ReviewCoverage(
         selected=int(frame.selected.sum()),
         judged=int(judged.sum()),
@@ -135,7 +135,7 @@ def always_valid(frame: Frame, *, level: float, minimum_n: int) -> Estimate | No
     if len(part) < max(minimum_n, 1):
         return None
     order = np.argsort([max(r.finished_ns for r in each) for each in part.reviews], kind="stable")
-    whole = frame.count(frame.drawn)
+    whole = frame.requests_of(frame.drawn)
     weight = (len(part) / whole / part.answered)[order]
     label = part.label[order]
     bounds = betting_sequence(label, level, weight, grid=_FINE)
@@ -143,7 +143,7 @@ def always_valid(frame: Frame, *, level: float, minimum_n: int) -> Estimate | No
     value = min(max(float(np.average(label, weights=weight)), low), high)
     kish = float(weight.sum() ** 2 / (weight**2).sum())
     name, method = "outcome_fidelity", "betting confidence sequence"
-    return Estimate(name, value, low, high, level, method, len(part), kish, whole)
+    return Estimate(name, value, low, high, level, method, len(part), kish, round(whole))
 
 
 def _several(frame: Frame) -> dict[int, Sequence[Any]]:
@@ -184,21 +184,23 @@ def outcomes_wrong(frame: Frame, names: Sequence[str]) -> Flags:
 
 def outcome_lines(frame: Frame, most: int) -> tuple[OutcomeLine, ...]:
     """One line an outcome's name, most traces first."""
-    values: dict[str, list[float]] = {}
+    values: dict[str, list[tuple[float, float]]] = {}
+    requests: defaultdict[str, float] = defaultdict(float)
     traces: Counter[str] = Counter()
     labels: dict[str, Counter[str]] = {}
     compared: Counter[str] = Counter()
     agrees: Counter[str] = Counter()
     told = frame.with_outcome
-    each = (frame.outcomes, frame.outcome_labels, frame.label, frame.judged)
-    for outcomes, said, label, judged in zip(*(column[told] for column in each), strict=True):
+    each = (frame.outcomes, frame.outcome_labels, frame.label, frame.judged, frame.units)
+    for outcomes, said, label, judged, units in zip(*(c[told] for c in each), strict=True):
         for name, value in outcomes.items():
             traces[name] += 1
+            requests[name] += units
             if said.get(name):
                 labels.setdefault(name, Counter())[said[name]] += 1
             if value is None:
                 continue
-            values.setdefault(name, []).append(float(value))
+            values.setdefault(name, []).append((float(value), units))
             if judged and _HALF not in {label, value}:
                 compared[name] += 1
                 agrees[name] += (label > _HALF) == (value > _HALF)
@@ -207,11 +209,17 @@ def outcome_lines(frame: Frame, most: int) -> tuple[OutcomeLine, ...]:
             name=name,
             traces=n,
             valued=len(values.get(name, [])),
-            mean=float(np.mean(values[name])) if values.get(name) else None,
+            mean=_mean(values[name]) if name in values else None,
             labels=dict(labels.get(name, Counter()).most_common(most)),
             compared=compared[name],
             agrees=int(agrees[name]),
-            coverage=n / frame.traces,
+            coverage=float(requests[name]) / frame.requests,
         )
         for name, n in sorted(traces.items(), key=lambda each: (-each[1], each[0]))[:most]
     )
+
+
+def _mean(values: Sequence[tuple[float, float]]) -> float:
+    """Of (value, how many requests it stands for)."""
+    value, units = zip(*values, strict=True)
+    return float(np.average(value, weights=units))

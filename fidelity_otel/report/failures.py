@@ -100,13 +100,8 @@ def failures(
         work = _work(pages.traffic())
         seen = list(pages.looked_at())
         frame = joined([frame_of(columns) for columns in seen])
-        upstream = {
-            trace_id: p
-            for columns in seen
-            for trace_id, p in zip(columns["trace_id"], columns["upstream"], strict=True)
-        }
         tallies, with_findings = _tallies(pages.found(), work, frame)
-    maker = _Maker(frame, upstream, notes, level, minimum_n)
+    maker = _Maker(frame, notes, level, minimum_n)
     lines: list[FailureLine] = []
     candidates: list[Candidate] = []
     for workflow, traffic in sorted(work.items()):
@@ -166,7 +161,6 @@ class _Maker:
     def __init__(
         self,
         frame: Frame,
-        upstream: dict[str, float],
         notes: dict[tuple[str, str], list[str]],
         level: float,
         minimum_n: int,
@@ -174,7 +168,6 @@ class _Maker:
         from fidelity_otel.processor.detect.modes import BY_NAME
 
         self.frame = frame
-        self.upstream = upstream
         self.notes = notes
         self.level = level
         self.minimum_n = minimum_n
@@ -282,11 +275,10 @@ class _Maker:
         whole = round(of.requests)
         if n < self.minimum_n:
             return insufficient(name, level=self.level, n=n, frame=whole)
-        kept = np.array([self.upstream[trace_id] for trace_id in part.trace_id[use]])
         made = ratio(
             top[use].astype(float),
             bottom[use],
-            pi=part.answered[use] * kept,
+            pi=part.answered[use],
             cluster=part.cluster[use],
             name=name,
             level=self.level,

@@ -26,6 +26,7 @@ from fidelity_otel.report.told import (
 )
 
 __all__ = [
+    "LEAST_KEPT",
     "Frame",
     "FrameSource",
     "frame_of",
@@ -37,6 +38,8 @@ __all__ = [
     "worst_states",
 ]
 
+LEAST_KEPT = 2.0**-30
+"""No trace counts more: a head sampler that keeps less than one in a billion is mistaken."""
 _OUTCOME_LOG_ODDS = 2.0
 _FINENESS, _LEVELS = 8.0, 100
 _NO_ROWS: Mapping[str, list[Any]] = defaultdict(list)
@@ -72,12 +75,17 @@ class Frame:
     `workflow_code`, `release_code`, `stratum` and `cluster` are places in `workflows`, `releases`,
     `strata` and `clusters`, and `row` is one in `told`: a part of a frame shares these with it.
     `pi` is the combined inclusion probability, NaN while a trace's window is not drawn; `answered`
-    is π times the response rate of the trace's stratum, where there is a verdict. `label` is
+    is the probability with which a request became a verdict, where there is one: π, times that of
+    the head sampler before us, times the response rate of the trace's stratum. `label` is
     the reviewers' mean verdict (1 right, ½ partly, 0 wrong), NaN without one. `unsure` traces were
     selected and looked at, and nobody could tell. `prediction` orders traces
     by how likely they are right. `states` maps mode → worst state; `troubled` traces have one,
-    `recovered` ones got over all of theirs. `duration` is in seconds, NaN where unknown. `units` is
-    how many traces a row stands for: more than one where nobody looked at them.
+    `recovered` ones got over all of theirs. `duration` is in seconds, NaN where unknown.
+
+    `seen` is how many traces a row is: more than one where nobody looked at them, none where it
+    stands for requests that were never seen. `units` is how many requests it stands for: Σ 1/u over
+    its traces, u the probability with which a head sampler kept each. Counts are of traces, shares
+    and estimates of requests.
     """
 
     row: Codes
@@ -97,6 +105,7 @@ class Frame:
     selected: Flags
     label: Floats
     unsure: Flags
+    seen: Floats
     units: Floats
     told: Told
     workflows: tuple[str, ...]
@@ -109,12 +118,21 @@ class Frame:
 
     @property
     def traces(self) -> int:
-        """How many traces the rows stand for."""
-        return round(float(self.units.sum()))
+        """How many traces the rows are."""
+        return round(float(self.seen.sum()))
 
     def count(self, rows: Flags) -> int:
-        """How many traces these rows (bool, length N) stand for."""
-        return round(float(self.units[rows].sum()))
+        """How many traces these rows (bool, length N) are."""
+        return round(float(self.seen[rows].sum()))
+
+    @property
+    def requests(self) -> float:
+        """How many requests they stand for."""
+        return float(self.units.sum())
+
+    def requests_of(self, rows: Flags) -> float:
+        """How many requests these rows (bool, length N) stand for."""
+        return float(self.units[rows].sum())
 
     @property
     def plain(self) -> Flags:
@@ -227,6 +245,7 @@ def frame_of(columns: Mapping[str, list[Any]]) -> Frame:
     unsure[unsure] = [any(map(counts, each)) for each in told.reviews[unsure]]
     success = np.asarray(columns["reported_success"], dtype=bool).reshape(count)
     pi = np.array([np.nan if p is None else p for p in columns["pi"]], dtype=np.float64)
+    units = 1.0 / _upstream(columns, count)
     strata, stratum = _codes(columns["stratum"])
     workflows, workflow = _codes(columns["workflow"])
     releases, release = _codes(columns["release"])
@@ -246,11 +265,12 @@ def frame_of(columns: Mapping[str, list[Any]]) -> Frame:
         troubled=troubled,
         recovered=troubled & ~open_,
         pi=pi,
-        answered=_answered(pi, selected, selected & ~np.isnan(label), stratum),
+        answered=_answered(pi / units, selected, selected & ~np.isnan(label), stratum),
         selected=selected,
         label=label,
         unsure=unsure,
-        units=np.ones(count),
+        seen=np.ones(count),
+        units=units,
         told=told,
         workflows=workflows,
         releases=releases,
@@ -281,8 +301,20 @@ def joined(frames: Sequence[Frame]) -> Frame:
     order = np.argsort(columns["start_ns"], kind="stable")
     columns = {name: column[order] for name, column in columns.items()}
     judged = columns["selected"] & ~np.isnan(columns["label"])
-    columns["answered"] = _answered(columns["pi"], columns["selected"], judged, columns["stratum"])
+    chance = columns["pi"] / columns["units"]
+    columns["answered"] = _answered(chance, columns["selected"], judged, columns["stratum"])
     return Frame(**columns, **whole)
+
+
+def _upstream(columns: Mapping[str, list[Any]], count: int) -> Floats:
+    """The probability with which a head sampler kept each trace; 1 where it says nothing."""
+    held = columns.get("upstream")
+    if not held:
+        return np.ones(count)
+    kept = np.asarray(held, dtype=np.float64)
+    kept = np.where(kept > 0, kept, 1.0)  # of no probability: nobody could have kept it
+    upstream: Floats = np.clip(kept, LEAST_KEPT, 1.0)
+    return upstream
 
 
 def _answered(pi: Floats, selected: Flags, judged: Flags, stratum: Codes) -> Floats:

@@ -36,7 +36,8 @@ def _environment() -> Environment:
         level=words.of_level,
         points=words.points,
         between=words.points_between,
-        count=lambda n: f"{n:,}",
+        count=lambda n: f"{n:,.0f}",
+        requests=words.requests,
     )
     return environment
 
@@ -74,7 +75,7 @@ def _worst_first(line: Any) -> tuple[bool, float, str]:
 
 
 def _mode_rows(made: Summary) -> list[tuple[ModeLine, Markup]]:
-    most = max((m.traces for m in made.modes), default=0)
+    most = max((m.asked.total for m in made.modes), default=0)
     return [
         (m, Markup(charts.state_bar(m, most)))  # noqa: S704
         for m in made.modes[:MODES_SHOWN]

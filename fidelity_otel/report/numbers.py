@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from fidelity_otel.model import Estimate
 from fidelity_otel.report.census import Census, CensusSource, read_census
@@ -29,6 +30,7 @@ from fidelity_otel.report.frame import Codes, Flags, Floats, Frame
 from fidelity_otel.report.lasting import age_lines
 from fidelity_otel.report.modes import mode_lines
 from fidelity_otel.report.pairs import candidates_of, pair_lines
+from fidelity_otel.report.requests import Requests
 from fidelity_otel.report.summary import (
     Activity,
     Benchmark,
@@ -49,7 +51,7 @@ OTHER = "other"
 _QUANTILES = (0.5, 0.95, 0.99)
 
 Durations = Mapping[str, tuple[Floats, Floats]]
-"""Workflow → durations in seconds, and how many traces took each."""
+"""Workflow → durations in seconds, and how many requests took each."""
 
 
 class ReportSource(CensusSource, Protocol):
@@ -170,21 +172,31 @@ def _activity(
         first_ns=first_ns,
         last_ns=last_ns,
         latency=_latency(frame, durations),
+        requests=_requests(frame),
     )
+
+
+def _requests(frame: Frame) -> Requests | UnsetType:
+    """What the frame's traces stand for; unset where that is themselves."""
+    if frame.requests == frame.traces:
+        return UNSET
+    flags = (frame.success, frame.loud, frame.troubled, frame.recovered)
+    return Requests(frame.requests, *map(frame.requests_of, flags))
 
 
 def _latency(frame: Frame, durations: Durations) -> Latency:
     """Quantiles of the rows' durations together with those that are counted per workflow."""
-    known = frame.duration[np.isfinite(frame.duration)]
+    timed = np.isfinite(frame.duration)
+    known, units = frame.duration[timed], frame.units[timed]
     names = [frame.workflows[k] for k in np.unique(frame.workflow_code)]
     counted = [durations[name] for name in names if name in durations]
-    if not counted:
-        if not len(known):
-            return Latency()
+    if not counted and not len(known):
+        return Latency()
+    if not counted and (units == 1.0).all():
         p50, p95, p99 = (float(q) for q in np.quantile(known, _QUANTILES))
         return Latency(p50, p95, p99)
     seconds = np.concatenate([known, *(each for each, _ in counted)])
-    many = np.concatenate([np.ones(len(known)), *(n for _, n in counted)])
+    many = np.concatenate([units, *(n for _, n in counted)])
     order = np.argsort(seconds)
     reached = np.cumsum(many[order])
     places = np.searchsorted(reached, np.array(_QUANTILES) * reached[-1])
@@ -240,6 +252,7 @@ def _workflow(domain: _Domain, durations: Durations) -> WorkflowLine:
         latency=_latency(domain.frame, durations),
         fidelity=domain.fidelity,
         silent_failure=domain.silent_failure,
+        requests=_requests(domain.frame),
     )
 
 
@@ -255,7 +268,10 @@ def _releases(frame: Frame, wrong: Flags, make: Estimates, most: int) -> tuple[R
     for name, rows in _groups(frame.release_code, frame.releases, frame.units, most):
         part = frame.take(rows)
         fidelity = make.fidelity(part, wrong[rows])
-        lines.append(ReleaseLine(name, part.traces, int(part.start_ns.min()), fidelity))
+        line = ReleaseLine(name, part.traces, int(part.start_ns.min()), fidelity)
+        if part.requests != part.traces:
+            line = msgspec.structs.replace(line, requests=part.requests)
+        lines.append(line)
     lines.sort(key=lambda line: line.first_ns)
     return (*lines[:1], *(_compared(one, two) for one, two in pairwise(lines)))
 

@@ -31,7 +31,8 @@ def pair_lines(
     """One line a candidate: how much more often it is right than the incumbent.
 
     A pair counts where both answers were drawn and judged, weighted by the inverse probability that
-    both were drawn: in each arm both have one random number (see `_both`).
+    both were drawn: in each arm both have one random number (see `_both`). Head sampling before us
+    does not enter: nobody knows with what probability it would have kept both of a pair.
 
     Args:
         frame: the traces, incumbents and candidates.

@@ -1,7 +1,9 @@
 """What a report says, as values: the page, the text, JSON and the metrics all come from it.
 
-Counts are of traces unless a name says otherwise. Every estimate carries its interval and its n;
-where the data does not support one it is None inside (`Estimate.sufficient`).
+Counts are of traces unless a name says otherwise; shares and estimates are of requests. They differ
+where a head sampler kept only some: `requests` says what traces stand for, and is absent where that
+is themselves. Every estimate carries its interval and its n; where the data does not support one it
+is None inside (`Estimate.sufficient`).
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from fidelity_otel.model import Estimate
+from fidelity_otel.report.requests import ModeRequests, Requests
 
 __all__ = [
     "Activity",
@@ -54,11 +58,27 @@ class Activity(msgspec.Struct, frozen=True):
     first_ns: int | None
     last_ns: int | None
     latency: Latency
+    requests: Requests | UnsetType = UNSET
 
     @property
     def success_share(self) -> float | None:
-        """Share of traces that reported success; None of no traces."""
-        return self.reported_success / self.traces if self.traces else None
+        """Share of requests that reported success; None of none."""
+        return _success_share(self) if self.traces else None
+
+    @property
+    def asked(self) -> int:
+        """How many requests there were."""
+        return _asked(self)
+
+
+def _success_share(line: Activity | WorkflowLine) -> float:
+    if line.requests is not UNSET:
+        return line.requests.reported_success / line.requests.total
+    return line.reported_success / line.traces
+
+
+def _asked(line: Activity | WorkflowLine) -> int:
+    return line.traces if line.requests is UNSET else round(line.requests.total)
 
 
 class WorkflowLine(msgspec.Struct, frozen=True):
@@ -70,6 +90,17 @@ class WorkflowLine(msgspec.Struct, frozen=True):
     latency: Latency
     fidelity: Estimate
     silent_failure: Estimate
+    requests: Requests | UnsetType = UNSET
+
+    @property
+    def success_share(self) -> float:
+        """Share of requests that reported success."""
+        return _success_share(self)
+
+    @property
+    def asked(self) -> int:
+        """How many requests there were."""
+        return _asked(self)
 
 
 class ReleaseLine(msgspec.Struct, frozen=True):
@@ -83,6 +114,12 @@ class ReleaseLine(msgspec.Struct, frozen=True):
     first_ns: int
     fidelity: Estimate
     difference: Estimate | None = None
+    requests: float | UnsetType = UNSET
+
+    @property
+    def asked(self) -> int:
+        """How many requests there were."""
+        return self.traces if self.requests is UNSET else round(self.requests)
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -123,17 +160,25 @@ class ModeLine(msgspec.Struct, frozen=True):
     escalated: int
     named: int
     among_wrong: Estimate
+    requests: ModeRequests | UnsetType = UNSET
+
+    @property
+    def asked(self) -> ModeRequests:
+        """The requests in which it was found: traces, and those that they stand for."""
+        if self.requests is not UNSET:
+            return self.requests
+        return ModeRequests(self.recovered, self.unrecovered, self.escalated)
 
     @property
     def recovered_share(self) -> float | None:
-        """Share of the mode's traces in which the system got over it by itself."""
-        return self.recovered / self.traces if self.traces else None
+        """Share of the mode's requests in which the system got over it by itself."""
+        return self.asked.recovered / self.asked.total if self.traces else None
 
 
 class OutcomeLine(msgspec.Struct, frozen=True):
     """One kind of late evidence: how many traces have it, and what it says.
 
-    `mean` is over the `valued` ones, whose value says right or wrong: a plain mean of those traces
+    `mean` is over the `valued` ones, whose value says right or wrong: the mean of those requests
     that have one, so it is not an estimate for all traffic. `agrees` of `compared` traces with a
     review as well say the same as it (both sides of one half).
     """
@@ -318,3 +363,19 @@ class Summary(msgspec.Struct, frozen=True):
     truth: Truth | None = None
     warnings: tuple[str, ...] = ()
     status: Literal["empty", "no_reviews", "too_few", "estimated"] = "empty"
+
+    @property
+    def recovered_share(self) -> float | None:
+        """Of the requests that met trouble, the share that got over it; None without any."""
+        if not self.troubled:
+            return None
+        requests = self.activity.requests
+        if requests is not UNSET:
+            return requests.recovered / requests.troubled
+        return self.troubled_recovered / self.troubled
+
+    @property
+    def in_trouble(self) -> int:
+        """How many requests met trouble."""
+        requests = self.activity.requests
+        return self.troubled if requests is UNSET else round(requests.troubled)

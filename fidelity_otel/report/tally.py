@@ -28,8 +28,23 @@ _SUCCESS, _LOUD, _TROUBLED, _RECOVERED, _DRAWN = 1, 2, 4, 8, 16
 _STATES = ("recovered", "escalated", "unrecovered")
 _CELL, _TIME, _MODE = 7, 4, 4  # columns of each matrix; the last one counts
 _FINENESS = np.log(1.02)  # a duration is known to a hundredth
-_VERSION = 1
+_VERSION, _WITH_UNSEEN = 1, 2  # the second where a head sampler dropped something
+_COUNTED = (("cells", _CELL), ("times", _TIME), ("modes", _MODE))
+_WIDTHS = {
+    _VERSION: _COUNTED,
+    _WITH_UNSEEN: (*_COUNTED, *((f"unseen_{name}", width) for name, width in _COUNTED)),
+}
+_PART = 1.0 / (1 << 16)  # unseen requests are counted in these: their sums are exact
 _DENSE = 4  # so many places a row are counted through rather than sorted
+
+
+def _none(columns: int) -> Matrix:
+    return np.zeros((0, columns), dtype=np.int64)
+
+
+_NAMED = ((1, 2, 3), (1,), (1,)) * 2
+"""The columns of each matrix that are places in `names`."""
+_NO_UNSEEN: tuple[Matrix, ...] = (_none(_CELL), _none(_TIME), _none(_MODE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,9 @@ class Tally:
     `cells`: hour since the epoch, workflow, release, stratum, flags, level of the prediction.
     `times`: hour, workflow, bin of the duration. `modes`: hour, mode, state. Workflow, release,
     stratum and mode are places in `names`.
+
+    `unseen` are three matrices like these, of the requests that traces stand for beside their own
+    because a head sampler dropped those: 1/u − 1 of each, in parts of 2^-16.
     """
 
     names: tuple[str, ...]
@@ -48,21 +66,36 @@ class Tally:
     modes: Matrix
     first_ns: int
     last_ns: int
+    unseen: tuple[Matrix, ...] = _NO_UNSEEN
 
     def __len__(self) -> int:
         return int(self.cells[:, -1].sum())
 
+    @property
+    def thinned(self) -> bool:
+        """Whether a head sampler had dropped requests that these traces stand for."""
+        return len(self.unseen[0]) > 0
+
     def compact(self) -> Tally:
         """The same counts, a row for each group that has any."""
-        cells, times, modes = (_grouped(each) for each in (self.cells, self.times, self.modes))
-        return Tally(self.names, cells, times, modes, self.first_ns, self.last_ns)
+        cells, times, modes, *unseen = map(_grouped, self.matrices())
+        return Tally(self.names, cells, times, modes, self.first_ns, self.last_ns, tuple(unseen))
+
+    def matrices(self) -> tuple[Matrix, ...]:
+        """Cells, times and modes, of traces and then of unseen requests."""
+        return (self.cells, self.times, self.modes, *self.unseen)
 
     def hourly(self) -> dict[str, tuple[Matrix, Floats, Floats]]:
-        """Workflow → hours since the epoch, traces of each, and the quiet ones among them.
+        """Workflow → hours since the epoch, requests of each, and the quiet ones among them.
 
-        Quiet is a trace that reported success and has no finding but recovered ones.
+        Quiet is one that reported success and has no finding but recovered ones.
         """
-        hour, workflow, *_, flags, _, units = self.cells.T
+        cells: Matrix = self.cells
+        units: Matrix | Floats = self.cells[:, -1]
+        if self.thinned:
+            cells = _stacked([cells, self.unseen[0]])
+            units = np.r_[units, self.unseen[0][:, -1] * _PART].astype(np.float64)
+        hour, workflow, *_, flags, _, _ = cells.T
         return _by_hour(hour, workflow, units, (flags & _LOUD) == 0, self.names)
 
     def rows(self, edges: Sequence[int]) -> Frame:
@@ -72,15 +105,15 @@ class Tally:
             edges: times in ns at which counts must be told apart, whole hours.
         """
         hours = np.array(sorted({edge // HOUR_NS for edge in edges}), dtype=np.int64)
-        cells = self.cells.copy(order="K")
-        place = np.searchsorted(hours, cells[:, 0], side="right")
-        first = np.full(len(hours) + 1, np.iinfo(np.int64).max)
-        np.minimum.at(first, place, cells[:, 0])
-        cells[:, 0] = first[place]
-        cells = _grouped(cells)
-        return self._frame(cells)
+        cells = _between(self.cells, hours)
+        seen = cells[:, -1].astype(np.float64)
+        if not self.thinned:
+            return self._frame(cells, seen, seen)
+        unseen = _between(self.unseen[0], hours)
+        none, more = np.zeros(len(unseen)), unseen[:, -1] * _PART
+        return self._frame(_stacked([cells, unseen]), np.r_[seen, none], np.r_[seen, more])
 
-    def _frame(self, cells: Matrix) -> Frame:
+    def _frame(self, cells: Matrix, seen: Floats, units: Floats) -> Frame:
         count = len(cells)
         flags = cells[:, 4]
         success, loud = (flags & _SUCCESS) > 0, (flags & _LOUD) > 0
@@ -103,7 +136,8 @@ class Tally:
             selected=np.zeros(count, dtype=bool),
             label=np.full(count, np.nan),
             unsure=np.zeros(count, dtype=bool),
-            units=cells[:, -1].astype(np.float64),
+            seen=seen,
+            units=units,
             told=NOTHING_TOLD,
             workflows=self.names,
             releases=self.names,
@@ -112,34 +146,47 @@ class Tally:
         )
 
     def durations(self) -> dict[str, tuple[Floats, Floats]]:
-        """Workflow → durations in seconds (to a hundredth of themselves), and how many of each."""
+        """Workflow → durations in seconds (to a hundredth of themselves), and requests of each."""
         found: dict[str, tuple[Floats, Floats]] = {}
-        each = _grouped(self.times[:, 1:])
+        each, more = (_grouped(m[:, 1:]) for m in (self.times, self.unseen[1]))
+        both = np.concatenate([each, more])
+        units = np.r_[each[:, 2].astype(np.float64), more[:, 2] * _PART]
         for workflow in np.unique(each[:, 0]):
-            mine = each[each[:, 0] == workflow]
-            seconds = np.exp(mine[:, 1] * _FINENESS)
-            found[self.names[workflow]] = (seconds, mine[:, 2].astype(np.float64))
+            mine = both[:, 0] == workflow
+            found[self.names[workflow]] = (np.exp(both[mine, 1] * _FINENESS), units[mine])
         return found
 
-    def found(self) -> Counter[tuple[str, str]]:
-        """(mode, worst state) → traces."""
-        return Counter(
-            {(self.names[m], _STATES[s]): int(n) for m, s, n in _grouped(self.modes[:, 1:])}
+    def found(self) -> tuple[Counter[tuple[str, str]], dict[tuple[str, str], float]]:
+        """(mode, worst state) → traces; and → requests that they stand for beside their own."""
+        traces, unseen = (
+            {(self.names[m], _STATES[s]): int(n) for m, s, n in _grouped(matrix[:, 1:])}
+            for matrix in (self.modes, self.unseen[2])
         )
+        return Counter(traces), {key: n * _PART for key, n in unseen.items()}
 
 
-def _sums(place: Matrix, values: Matrix, size: int) -> Floats:
+def _between(cells: Matrix, hours: Matrix) -> Matrix:
+    """Cells between two of these hours as one, at the first of their own."""
+    cells = cells.copy(order="K")
+    place = np.searchsorted(hours, cells[:, 0], side="right")
+    first = np.full(len(hours) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, place, cells[:, 0])
+    cells[:, 0] = first[place]
+    return _grouped(cells)
+
+
+def _sums(place: Matrix, values: Matrix | Floats, size: int) -> Floats:
     return np.bincount(place, values, minlength=size).astype(np.float64)
 
 
 def hourly_of(frame: Frame) -> dict[str, tuple[Matrix, Floats, Floats]]:
-    """The same as a tally's `hourly`, of a frame whose rows stand for one trace each."""
-    hour, one = frame.start_ns // HOUR_NS, np.ones(len(frame), dtype=np.int64)
-    return _by_hour(hour, frame.workflow_code, one, ~frame.loud, frame.workflows)
+    """The same as a tally's `hourly`, of a frame."""
+    hour = frame.start_ns // HOUR_NS
+    return _by_hour(hour, frame.workflow_code, frame.units, ~frame.loud, frame.workflows)
 
 
 def _by_hour(
-    hour: Matrix, workflow: Codes, units: Matrix, quiet: Flags, names: Sequence[str]
+    hour: Matrix, workflow: Codes, units: Matrix | Floats, quiet: Flags, names: Sequence[str]
 ) -> dict[str, tuple[Matrix, Floats, Floats]]:
     if not len(hour):
         return {}
@@ -157,10 +204,6 @@ def _by_hour(
         at = np.flatnonzero(traces[code])
         made[names[code]] = (hours[at], traces[code, at], good[code, at])
     return made
-
-
-def _none(columns: int) -> Matrix:
-    return np.zeros((0, columns), dtype=np.int64)
 
 
 NOTHING = Tally((), _none(_CELL), _none(_TIME), _none(_MODE), 0, 0)
@@ -193,21 +236,29 @@ def tally_of(frame: Frame) -> Tally:
     )
     level = level_of(frame.prediction)
     cells = np.column_stack([hour, workflow, release, stratum, flags, level, one])
-    known = np.isfinite(frame.duration)
+    known = np.flatnonzero(np.isfinite(frame.duration))
     bins = np.round(np.log(np.maximum(frame.duration[known], 1e-9)) / _FINENESS).astype(np.int64)
     times = np.column_stack([hour[known], workflow[known], bins, one[known]])
-    modes = [
-        (int(hour[row]), names.setdefault(mode, len(names)), _STATES.index(state), 1)
+    found = [
+        (row, names.setdefault(mode, len(names)), _STATES.index(state))
         for row, states in enumerate(frame.states)
         for mode, state in states.items()
     ]
+    at, mode, state = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    modes = np.column_stack([hour[at], mode, state, one[at]])
+    unseen = _NO_UNSEEN
+    if (frame.units > 1.0).any():
+        more = np.round((frame.units - 1.0) / _PART).astype(np.int64)
+        parts = ((cells, more), (times, more[known]), (modes, more[at]))
+        unseen = tuple(_grouped(np.column_stack([m[:, :-1], part])) for m, part in parts)
     return Tally(
         tuple(names),
         _grouped(cells),
         _grouped(times),
-        _grouped(np.array(modes, dtype=np.int64).reshape(-1, _MODE)),
+        _grouped(modes),
         int(frame.start_ns.min()),
         int(frame.start_ns.max()),
+        unseen,
     )
 
 
@@ -215,23 +266,23 @@ def summed(tallies: Sequence[Tally], without: Sequence[Tally] = ()) -> Tally:
     """The counts of all together, less those of `without`."""
     names: dict[str, int] = {}
     places: dict[tuple[str, ...], Matrix] = {}
-    parts: list[tuple[Matrix, Matrix, Matrix]] = []
+    parts: list[tuple[Matrix, ...]] = []
     for sign, each in [*((1, t) for t in tallies), *((-1, t) for t in without)]:
         here = places.get(each.names)
         if here is None:
             here = np.array([names.setdefault(n, len(names)) for n in each.names], dtype=np.int64)
             places[each.names] = here
-        cells, times, modes = each.cells, each.times, each.modes
+        matrices = each.matrices()
         if sign < 0 or (here != np.arange(here.size)).any():  # else all is in its place already
-            cells, times, modes = cells.copy(), times.copy(), modes.copy()
-            for matrix, columns in ((cells, (1, 2, 3)), (times, (1,)), (modes, (1,))):
+            matrices = tuple(matrix.copy() for matrix in matrices)
+            for matrix, columns in zip(matrices, _NAMED, strict=True):
                 for column in columns:
                     matrix[:, column] = here[matrix[:, column]]
                 matrix[:, -1] *= sign
-        parts.append((cells, times, modes))
+        parts.append(matrices)
     if not parts:
         return NOTHING
-    cells, times, modes = (_stacked(each) for each in zip(*parts, strict=True))
+    cells, times, modes, *unseen = (_stacked(each) for each in zip(*parts, strict=True))
     whole = [t for t in tallies if len(t.cells)]
     return Tally(
         tuple(names),
@@ -240,6 +291,7 @@ def summed(tallies: Sequence[Tally], without: Sequence[Tally] = ()) -> Tally:
         modes,
         min((t.first_ns for t in whole), default=0),
         max((t.last_ns for t in whole), default=0),
+        tuple(unseen),
     )
 
 
@@ -286,12 +338,17 @@ def _packed(columns: Matrix) -> tuple[Matrix, int]:
 
 
 def encode(tally: Tally) -> bytes:
-    """As bytes, for the store; `decode` gives it back, in this version and later ones."""
+    """As bytes, for the store; `decode` gives it back, in this version and later ones.
+
+    Only what earlier versions would misread is of a version that they refuse.
+    """
+    version = _WITH_UNSEEN if tally.thinned else _VERSION
     matrices = {
-        name: getattr(tally, name).astype("<i8").tobytes() for name in ("cells", "times", "modes")
+        name: matrix.astype("<i8").tobytes()
+        for (name, _), matrix in zip(_WIDTHS[version], tally.matrices(), strict=False)
     }
     span = {"first_ns": tally.first_ns, "last_ns": tally.last_ns}
-    return msgspec.msgpack.encode({"v": _VERSION, "names": tally.names, **span, **matrices})
+    return msgspec.msgpack.encode({"v": version, "names": tally.names, **span, **matrices})
 
 
 def decode(body: bytes) -> Tally:
@@ -302,12 +359,13 @@ def decode(body: bytes) -> Tally:
     """
     try:
         held: Mapping[str, Any] = msgspec.msgpack.decode(body)
-        if held["v"] != _VERSION:
+        if held["v"] not in _WIDTHS:
             raise StoreError(f"a fold of version {held['v']}: this fidelity-otel is too old for it")
-        cells, times, modes = (
+        cells, times, modes, *unseen = (
             np.frombuffer(held[name], dtype="<i8").astype(np.int64, copy=False).reshape(-1, width)
-            for name, width in (("cells", _CELL), ("times", _TIME), ("modes", _MODE))
+            for name, width in _WIDTHS[held["v"]]
         )
     except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
         raise StoreError(f"a fold cannot be read: {error}") from error
-    return Tally(tuple(held["names"]), cells, times, modes, held["first_ns"], held["last_ns"])
+    span = (held["first_ns"], held["last_ns"])
+    return Tally(tuple(held["names"]), cells, times, modes, *span, tuple(unseen) or _NO_UNSEEN)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fidelity_otel.model import Estimate
 from fidelity_otel.report import words
+from fidelity_otel.report.requests import ModeRequests
 from fidelity_otel.report.summary import Summary
 
 __all__ = ["print_text", "render_text"]
@@ -109,7 +110,7 @@ def _overview(made: Summary) -> Table:
     share = made.activity.success_share
     if share is not None:
         table.add_row(
-            "Reported success", words.percent(share), "counted", f"{made.activity.traces:,}"
+            "Reported success", words.percent(share), "counted", f"{made.activity.asked:,}"
         )
     if made.benchmark is not None:
         table.add_row("Benchmark score", words.percent(made.benchmark.score), "", "")
@@ -126,10 +127,9 @@ def _overview(made: Summary) -> Table:
             said = words.percent(truth.silent_failure, digits=1)
             table.add_row("Truth: silent failures", said, "answer key", "")
     if made.troubled:
-        share = made.troubled_recovered / made.troubled
-        table.add_row(
-            "Recovered by itself", words.percent(share), "counted", f"{made.troubled:,} in trouble"
-        )
+        recovered = words.percent(made.recovered_share)
+        trouble = f"{made.in_trouble:,} in trouble"
+        table.add_row("Recovered by itself", recovered, "counted", trouble)
     return table
 
 
@@ -149,7 +149,7 @@ def _workflows(made: Summary) -> Table:
             name,
             *_cells(line.fidelity),
             words.percent(line.silent_failure.estimate),
-            words.percent(line.reported_success / line.traces),
+            words.percent(line.success_share),
             words.duration(line.latency.p95),
         )
     return table
@@ -161,12 +161,12 @@ def _modes(made: Summary) -> Table:
         "mode", "", "requests", "recovered", "among wrong", "interval", "named",
         left=(0, 1),
     )  # fmt: skip
-    most = max(m.traces for m in made.modes)
+    most = max(m.asked.total for m in made.modes)
     for line in made.modes[:MODES_SHOWN]:
         table.add_row(
             _name(words.mode_title(line.mode)),
-            _bar(line.recovered, line.escalated, line.unrecovered, most),
-            f"{line.traces:,}",
+            _bar(line.asked, most),
+            f"{line.asked.total:,.0f}",
             words.percent(line.recovered_share),
             words.percent(line.among_wrong.estimate),
             words.interval(line.among_wrong),
@@ -175,13 +175,13 @@ def _modes(made: Summary) -> Table:
     return table
 
 
-def _bar(recovered: int, escalated: int, unrecovered: int, most: int) -> Text:
+def _bar(asked: ModeRequests, most: float) -> Text:
     """A bar of three signs, readable without colours: = recovered, ~ escalated, ! not."""
     bar = Text()
     for count, sign, style in (
-        (recovered, "=", "green"),
-        (escalated, "~", "yellow"),
-        (unrecovered, "!", "red"),
+        (asked.recovered, "=", "green"),
+        (asked.escalated, "~", "yellow"),
+        (asked.unrecovered, "!", "red"),
     ):
         if count:
             bar.append(sign * max(1, round(_BAR * count / most)), style=style)

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from math import ceil
 
+from msgspec import UNSET
+
 from fidelity_otel.model import Estimate
-from fidelity_otel.report.summary import ChangeLine, Summary
+from fidelity_otel.report.summary import Activity, ChangeLine, Summary
 
 __all__ = [
     "duration",
@@ -19,6 +21,7 @@ __all__ = [
     "plus_minus",
     "points",
     "points_between",
+    "requests",
     "sentence_of",
     "span_of_time",
     "watched",
@@ -134,6 +137,13 @@ def span_of_time(first_ns: int | None, last_ns: int | None) -> str:
     return f"{when(first_ns)} – {when(last_ns)}"
 
 
+def requests(traffic: Activity) -> str:
+    """`1,204 requests`; `about 9,800 requests (1,204 kept)` where a head sampler kept only some."""
+    if traffic.requests is UNSET:
+        return f"{traffic.traces:,} requests"
+    return f"about {traffic.asked:,} requests ({traffic.traces:,} kept)"
+
+
 def watched(change: ChangeLine) -> str:
     """What was watched: `support.answer: reviews`, `all requests: late outcome “resolved”`."""
     kind, _, name = change.watch.partition(":")
@@ -149,11 +159,11 @@ def sentence_of(made: Summary) -> str:
     if traffic.reported_success == traffic.traces:
         start = (
             "The only request reported success"
-            if traffic.traces == 1
-            else f"Every one of {traffic.traces:,} requests reported success"
+            if traffic.traces == 1 and traffic.requests is UNSET
+            else f"Every one of {requests(traffic)} reported success"
         )
     else:
-        start = f"{percent(traffic.success_share)} of {traffic.traces:,} requests reported success"
+        start = f"{percent(traffic.success_share)} of {requests(traffic)} reported success"
     if not made.fidelity.sufficient:
         judged = made.reviews.judged
         if not judged:
@@ -177,6 +187,14 @@ def notes_of(made: Summary) -> list[str]:
         f"by the inverse of the probability with which its request was chosen."
     )
     notes = [made_by]
+    if made.activity.requests is not UNSET:
+        asked, traces = made.activity.asked, made.activity.traces
+        notes.append(
+            f"A head sampler before the service kept {percent(traces / asked)} of about "
+            f"{asked:,} requests: each trace stands for 1/p requests, p the probability with "
+            f"which it was kept. Shares and estimates are of requests. What is said “sunk” by late "
+            f"outcomes, how two reviewers agree, and shadow pairs are of the {traces:,} traces."
+        )
     if made.fidelity.sufficient:
         notes.append(
             f"Method: {made.fidelity.method}; the reviews tell as much as "

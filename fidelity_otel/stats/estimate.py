@@ -15,12 +15,14 @@ from fidelity_otel.stats.cluster import clustered, linear_scores
 from fidelity_otel.stats.combine import interval_of
 from fidelity_otel.stats.fit import Fit, Sample, fitted
 from fidelity_otel.stats.frame import frame_of
+from fidelity_otel.stats.head import head_variance
 from fidelity_otel.stats.strata import Strata, collapse, filled_by_stratum
 from fidelity_otel.stats.warn import warnings_of
 from fidelity_otel.stats.weights import effective_size
 
 __all__ = ["estimate"]
 
+_ROUNDED = 1.0 + 1e-9
 _UNKNOWN_FRAME_PI = 1e-9
 """π of reviewed rows where no frame is known: no finite-population correction acts."""
 
@@ -69,7 +71,9 @@ def estimate(
         cluster: conversation or user of each row, shape (N,).
         hand_picked: true where a person chose the row for review: such labels are left out.
         units: how many units of the frame each row stands for, shape (N,); ones by default. Rows
-            without review that are alike can be one row, so that a frame of millions is small.
+            without review that are alike can be one row, so that a frame of millions is small. A
+            reviewed row stands for several only where somebody before dropped the others: it was
+            kept with probability u, its units are 1/u, and its `pi` is u·π.
         name: carried into the estimate.
         level: confidence level of the interval.
         minimum_n: below so many reviews there is no estimate.
@@ -78,7 +82,7 @@ def estimate(
 
     Raises:
         DesignError: labels outside 0–1, π outside (0, 1] or missing, lengths that differ, a
-            reviewed row that stands for several units.
+            reviewed row that stands for more units than its π allows.
     """
     check_level(level)
     rows, notes = _rows(label, prediction, pi, hand_picked, units)
@@ -115,11 +119,17 @@ def estimate(
     fit = fitted(sample, frame)
     combined = fit.combined
     method = _method(fit, strata, given_pi=rows.given_pi)
+    kept = rows.units[chosen]
+    thinned = bool((kept > 1.0).any())
+    scores = (fit.residual, sample.pi, sample.cell, strata.share)
     if cluster is not None:
         cluster_of, _ = codes(cluster, length, "cluster")
-        z, u = linear_scores(fit.residual, sample.pi, sample.cell, strata.share)
+        z, u = linear_scores(*scores)
         combined = clustered(combined, z, u, cluster_of[chosen])
         method += ", clustered"
+    if thinned:
+        more = head_variance(sample.y, *linear_scores(*scores), units=kept, size=rows.units.sum())
+        combined = combined._replace(variance=combined.variance + more)
     interval, effective = interval_of(combined, level)
     value = float(np.clip(combined.value, 0.0, 1.0))
     low, high = float(interval.low), float(interval.high)
@@ -164,13 +174,7 @@ def _rows(
             notes.append(f"not representative: {left_out} reviews chosen by hand are left out")
             y = np.where(by_hand, np.nan, y)
     reviewed = ~np.isnan(y)
-    unfit = ~((size == 1.0) | (~reviewed & (size >= 1.0)))
-    if unfit.any():
-        row = int(np.argmax(unfit))
-        raise DesignError(
-            f"row {row}: units = {size[row]:g}; at least 1 is wanted, and 1 of a reviewed row"
-        )
-    whole = bool((~reviewed).any())
+    whole = bool((~reviewed).any() or (size > 1.0).any())
     if pi is None:
         p = np.full(total, np.nan)
     else:
@@ -178,6 +182,7 @@ def _rows(
         missing = reviewed & np.isnan(p)
         if missing.any():
             raise DesignError(f"row {int(np.argmax(missing))}: label without pi")
+    _check_units(size, p, np.flatnonzero(reviewed))
     if not whole and pi is None:
         notes.append("no unreviewed rows and no pi: taken as a random sample of a large frame")
     f = None
@@ -191,6 +196,22 @@ def _rows(
         elif np.isnan(f).all():
             f = None
     return Rows(y, reviewed, f, p, pi is not None, whole, size), notes
+
+
+def _check_units(units: Floats, pi: Floats, reviewed: Ints) -> None:
+    some = units > 0.0
+    if not some.all():
+        row = int(np.argmin(some))
+        raise DesignError(f"row {row}: units = {units[row]:g}; more than 0 is wanted")
+    mine, chance = units[reviewed], pi[reviewed]
+    most = np.where(np.isnan(chance), 1.0, 1.0 / chance) * _ROUNDED
+    unfit = (mine < 1.0) | (mine > most)
+    if unfit.any():
+        row = int(reviewed[np.argmax(unfit)])
+        raise DesignError(
+            f"row {row}: units = {units[row]:g}; 1 is wanted of a reviewed row, or up to 1/pi "
+            "where others were dropped before"
+        )
 
 
 def _sample(rows: Rows, strata: Strata, chosen: Ints, bins: Ints) -> Sample:

@@ -51,7 +51,8 @@ class FrameRow(msgspec.Struct, frozen=True):
     """One trace of the frame; `frame_columns` gives the same names as columns.
 
     `pi` is the probability that the trace was selected by any arm, 1 − ∏(1 − π_a): None while its
-    window has not been drawn. `outcomes` maps name → value of the latest not superseded,
+    window has not been drawn. `upstream` is the probability with which a head sampler before us had
+    kept it. `outcomes` maps name → value of the latest not superseded,
     `outcome_times` when it was observed (received, where that is not known), ns.
     """
 
@@ -69,6 +70,7 @@ class FrameRow(msgspec.Struct, frozen=True):
     risk: float
     size: float
     flagged: bool
+    upstream: float
     modes: tuple[str, ...]
     states: tuple[str, ...]
     arms: tuple[ArmMark, ...]
@@ -96,6 +98,7 @@ _PLAIN = (
     "risk",
     "size",
     "flagged",
+    "upstream",
 )
 _FLAGS = frozenset({"reported_success", "flagged"})  # SQLite says 0 and 1
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -104,12 +107,13 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class FramePart(NamedTuple):
     """A part of the frame: columns as of `frame_columns`, or the counts of a folded window.
 
-    `counted` says that folds among the parts count these rows as well.
+    `counted` says that folds among the parts count these rows as well; `window` is the fold's.
     """
 
     columns: dict[str, list[Any]]
     counted: bool = False
     tally: bytes = b""
+    window: str = ""
 
 
 class FrameStore(Base):
@@ -153,7 +157,7 @@ class FrameStore(Base):
             folds = [fold_of(row) for row in connection.execute(whole_folds(since_ns, until_ns))]
             windows = {fold.window for fold in folds}
             for fold in folds:
-                yield FramePart({}, tally=fold.tally)
+                yield FramePart({}, tally=fold.tally, window=fold.window)
             if windows:
                 seen = [*bounds, t.c.trace_id.in_(looked_at())]
                 for columns in _chunks(connection, seen, rows, windows):

@@ -136,14 +136,12 @@ class Pages:
             ]
 
     def looked_at(self) -> Iterator[dict[str, list[Any]]]:
-        """The traces drawn, picked or reviewed: `frame_columns` of them, and `upstream`."""
+        """The traces drawn, picked or reviewed: `frame_columns` of them."""
         t = schema.traces
         theirs = union(select(schema.items.c.trace_id), select(schema.reviews.c.trace_id))
-        columns = (t.c.start_ns, t.c.trace_id, t.c.upstream)
+        columns = (t.c.start_ns, t.c.trace_id)
         for page in self._paged(columns, t.c.trace_id.in_(theirs)):
-            upstream = {row.trace_id: row.upstream for row in page}
-            frame = columns_of(self._connection, list(upstream))
-            yield {**frame, "upstream": [upstream[i] for i in frame["trace_id"]]}
+            yield columns_of(self._connection, [row.trace_id for row in page])
 
     def _paged(
         self, columns: Sequence[ColumnElement[Any]], which: ColumnElement[bool]

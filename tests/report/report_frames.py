@@ -44,6 +44,7 @@ class Row(NamedTuple):
     risk: float = 0.2
     size: float = 1.0
     flagged: bool = False
+    upstream: float = 1.0
     modes: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ()

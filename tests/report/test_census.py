@@ -17,8 +17,9 @@ from report_frames import DAY_NS, NOW_NS, FakeStore, Row, looked_at_again, world
 from fidelity_otel.errors import StoreError
 from fidelity_otel.model import Decision, Finding, Outcome, OutcomeRef, TraceRecord
 from fidelity_otel.report.census import fold_windows, read_census
-from fidelity_otel.report.frame import frame_of, read_frame
+from fidelity_otel.report.frame import LEAST_KEPT, frame_of, read_frame
 from fidelity_otel.report.numbers import summary
+from fidelity_otel.report.requests import Requests
 from fidelity_otel.report.tally import NOTHING, Tally, decode, encode, summed, tally_of
 from fidelity_otel.store import FramePart, open_store
 
@@ -46,7 +47,7 @@ class FoldedStore(FakeStore):
                 days.setdefault(day, []).append(row)
         for each in days.values():
             quiet = [row._replace(outcomes={}) for row in each]  # told after the fold
-            yield FramePart({}, tally=encode(tally_of(frame_of(columns_of(quiet)))))
+            yield FramePart({}, tally=encode(tally_of(frame_of(columns_of(quiet)))), window="w")
             looked = [r for r in each if r.selected or r.reviews or r.outcomes]
             looked += [r for r in each if r.trace_id in pairs and r not in looked]
             yield FramePart(columns_of(looked), counted=True)
@@ -63,15 +64,56 @@ def numbers(store: FakeStore) -> dict[str, Any]:
     return made | {"latencies": [list(each.values()) for each in latencies]}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_folded_store_gives_the_same_report(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "head"), [(1, False), (2, True), (3, False)])
+def test_a_folded_store_gives_the_same_report(seed: int, head: bool) -> None:
     whole = looked_at_again(world(seed)).store
+    if head:
+        whole.rows = [row._replace(upstream=kept(row)) for row in whole.rows]
     folded = FoldedStore(whole.rows, whole.meta, whole.orphans, whole.shadows)
     one, other = numbers(whole), numbers(folded)
     times = one.pop("latencies"), other.pop("latencies")
     # The median and the 95th percentile; the 99th of a few traces lies between two far apart.
     assert np.array(times[0])[:, :2] == pytest.approx(np.array(times[1])[:, :2], rel=0.1)
     assert one == near(other)
+
+
+def kept(row: Row) -> float:
+    """As a head sampler that keeps what looks interesting."""
+    return 1.0 if row.flagged or not row.reported_success else 0.125
+
+
+class OldFoldStore(FoldedStore):
+    """The same, folded before folds knew of head sampling."""
+
+    def frame_parts(
+        self, since_ns: int | None = None, until_ns: int | None = None, *, rows: int = 20_000
+    ) -> Iterator[FramePart]:
+        blind = FoldedStore([row._replace(upstream=1.0) for row in self.rows])
+        parts = zip(super().frame_parts(), blind.frame_parts(), strict=True)
+        yield from (old if old.tally else new for new, old in parts)
+
+
+def test_a_fold_from_before_head_sampling_was_counted_counts_each_trace_once() -> None:
+    made = [row._replace(upstream=kept(row)) for row in world(5).store.rows]
+    said = summary(OldFoldStore(made), now_ns=NOW_NS, settings=SETTINGS)
+    latest = [r for r in made if r.pi is None or r.start_ns > NOW_NS - DAY_NS]
+    known = [r for r in made if r in latest or r.selected or r.outcomes]
+    assert said.activity.traces == len(made)
+    assert isinstance(said.activity.requests, Requests)
+    expected = len(made) - len(known) + sum(1 / r.upstream for r in known)
+    assert said.activity.requests.total == pytest.approx(expected)
+
+
+def test_only_folds_with_head_sampling_are_of_the_new_version() -> None:
+    plain = tally_of(frame_of(columns_of([Row("a"), Row("b")])))
+    thin = tally_of(frame_of(columns_of([Row("a"), Row("b", upstream=0.25)])))
+    bodies = [msgspec.msgpack.decode(encode(each)) for each in (plain, thin)]
+    assert [body["v"] for body in bodies] == [1, 2]
+    assert set(bodies[0]) == {"v", "names", "first_ns", "last_ns", "cells", "times", "modes"}
+    assert (plain.rows([]).requests, thin.rows([]).requests) == (2.0, 5.0)
+    assert len(thin) == thin.rows([]).traces == 2
+    with pytest.raises(StoreError, match="too old"):
+        decode(msgspec.msgpack.encode({**bodies[0], "v": 3}))
 
 
 def near(value: Any, share: float = 1e-9) -> Any:
@@ -134,6 +176,7 @@ rows = st.builds(
     risk=st.floats(0, 1),
     modes=st.sampled_from([(), ("loop",), ("loop", "auth")]),
     states=st.just(("recovered", "unrecovered")),
+    upstream=st.sampled_from([1.0, 1.0, 0.5, 0.3, 0.001, 1e-17]),
     pi=st.sampled_from([None, 0.5]),
     outcomes=st.just({}),
     outcome_labels=st.just({}),
@@ -154,9 +197,22 @@ def test_counts_add_up_and_can_be_taken_out(made: list[Row], cut: int) -> None:
     assert counted.traces == len(whole) == len(made)
     for name in ("success", "loud", "troubled", "recovered", "drawn"):
         assert counted.count(getattr(counted, name)) == getattr(frame, name).sum()
-    assert float(counted.prediction @ counted.units) == pytest.approx(frame.prediction.sum())
+        requests = frame.requests_of(getattr(frame, name))
+        assert counted.requests_of(getattr(counted, name)) == pytest.approx(requests, rel=1e-4)
+    assert counted.requests == pytest.approx(frame.requests, rel=1e-4)
+    assert float(counted.prediction @ counted.seen) == pytest.approx(frame.prediction.sum())
+    predicted = float(frame.prediction @ frame.units)
+    assert float(counted.prediction @ counted.units) == pytest.approx(predicted, rel=1e-4)
+    timed = frame.units[np.isfinite(frame.duration)].sum()
     times = whole.durations()
-    assert sum(n.sum() for _, n in times.values()) == np.isfinite(frame.duration).sum()
+    assert sum(n.sum() for _, n in times.values()) == pytest.approx(timed, rel=1e-4)
+    traces, unseen = whole.found()
+    loops = [(1 / max(row.upstream, LEAST_KEPT)) for row in made if row.modes]
+    found = ("loop", "recovered")
+    assert traces[found] == len(loops)
+    assert traces[found] + unseen.get(found, 0.0) == pytest.approx(sum(loops), rel=1e-4)
+    quiet = sum(float(good.sum()) for _, _, good in whole.hourly().values())
+    assert quiet == pytest.approx(frame.requests_of(~frame.loud), rel=1e-4)
 
 
 @pytest.mark.parametrize("late", [0, 10**9])
@@ -179,7 +235,8 @@ def same(one: Tally, other: Tally) -> bool:
     """Whether they count the same, whatever the places of their names."""
 
     def spelled(tally: Tally) -> list[set[tuple[Any, ...]]]:
-        tables = ((tally.cells, (1, 2, 3)), (tally.times, (1,)), (tally.modes, (1,)))
+        columns = ((1, 2, 3), (1,), (1,)) * 2
+        tables = zip(tally.matrices(), columns, strict=True)
         return [
             {
                 tuple(tally.names[v] if k in named else int(v) for k, v in enumerate(row))
@@ -230,7 +287,8 @@ def test_windows_of_a_real_store_are_folded_and_tell_the_same(tmp_path: Path) ->
             [Outcome(f"o{i}", OutcomeRef(trace_id=i), "resolved", 0.0, observed_ns=5) for i in late]
         )
         told = numbers(store)
-        assert told["activity"]["traces"] == told["fidelity"]["N"] == 1500
+        assert told["activity"]["traces"] == 1500
+        assert told["fidelity"]["N"] == told["activity"]["requests"]["total"] == 1500 + 375
         assert told["outcomes"][0]["traces"] == 500
         store.add_traces([record(7, revision=2, reported_success=False)])
         assert numbers(store)["activity"]["reported_success"] == 1499
@@ -247,6 +305,7 @@ def record(number: int, **changes: Any) -> TraceRecord:
         risk=0.1 + (number % 7) / 10,
         flagged=False,
         decided_ns=NOW_NS,
+        upstream=0.5 if number % 4 == 3 else 1.0,
     )
     findings = (Finding("loop", "recovered", "ab" * 8, "again"),) if number % 5 == 0 else ()
     made = TraceRecord(

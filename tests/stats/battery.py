@@ -448,6 +448,19 @@ def rows_of_many_units(load: Load) -> None:
 
 
 @check
+def head_sampling(load: Load) -> None:
+    """All that was kept is reviewed: the variance of a share of n of N, (1 − n/N)·p·q/n."""
+    head, estimate = load("head"), load("estimate").estimate
+    y, rest = np.tile([0.0, 1.0], 40), {"units": np.full(80, 5.0), "size": 400.0}
+    u, none = np.full(80, 1 / 80), np.zeros(80)
+    near(head.head_variance(y, none, u, **rest), 0.8 * 0.25 / 80)
+    near(head.head_variance(y, u * (y - 0.5), u, **rest), 0.0)
+    alike = {"pi": np.full(80, 0.2), "units": rest["units"]}
+    one, two = estimate(y, **alike), estimate(y, stratum=y, **alike)
+    near((one.low, one.high, one.N), (two.low, two.high, two.N), 0.003)
+
+
+@check
 def draws(load: Load) -> None:
     priority, allocate = load("priority"), load("allocate")
     rng = np.random.default_rng(7)

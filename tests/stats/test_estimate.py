@@ -142,9 +142,14 @@ def test_doubtful_designs_are_named() -> None:
         ({"label": [1.0, 0.0], "prediction": [0.1, float("inf")]}, "row 1: prediction is infinite"),
         (
             {"label": [1.0, NAN], "units": [2, 5]},
-            "row 0: units = 2; at least 1 is wanted, and 1 of",
+            "row 0: units = 2; 1 is wanted of a reviewed row",
         ),
-        ({"label": [1.0, NAN], "units": [1, 0.5]}, "row 1: units = 0.5; at least 1"),
+        ({"label": [1.0, NAN], "units": [1, 0]}, "row 1: units = 0; more than 0"),
+        ({"label": [1.0, NAN], "units": [0.5, 1]}, "row 0: units = 0.5; 1 is wanted"),
+        (
+            {"label": [1.0, NAN], "pi": [0.3, NAN], "units": [4, 1]},
+            "row 0: units = 4; 1 is wanted of a reviewed row, or up to 1/pi",
+        ),
     ],
 )
 def test_bad_input_is_named(change: dict[str, object], message: str) -> None:

@@ -34,7 +34,7 @@ def test_a_folded_window_comes_as_counts_and_the_traces_looked_at(store: Store) 
     folded(store)
     store.add_traces([make_record(n) for n in range(6, 9)])
     counts, looked, fresh = store.frame_parts()
-    assert counts.tally == b"counts"
+    assert (counts.tally, counts.window) == (b"counts", looked.columns["window"][0])
     assert (looked.counted, looked.columns["trace_id"]) == (True, [trace_id(0), trace_id(1)])
     assert looked.columns["selected"] == [True, True]
     assert (fresh.counted, len(fresh.columns["trace_id"])) == (False, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec import structs
 from store_records import SECOND, START, draw_all, make_record, trace_id
 
 from fidelity_otel.model import Finding
@@ -9,7 +10,10 @@ from fidelity_otel.store import FrameRow, Store
 
 
 def test_columns_and_rows_say_the_same(store: Store) -> None:
-    store.add_traces([make_record(n) for n in range(6)])
+    store.add_traces([make_record(n) for n in range(5)])
+    record = make_record(5)
+    thin = structs.replace(record.decision, upstream=0.25)
+    store.add_traces([structs.replace(record, decision=thin)])
     draw_all(store, choose=lambda i: i < trace_id(3))
     lease = store.next_item("ann", START)
     assert lease is not None
@@ -21,6 +25,7 @@ def test_columns_and_rows_say_the_same(store: Store) -> None:
         for name, column in columns.items():
             assert getattr(row, name) == column[n]
     assert [r.start_ns for r in rows] == sorted(r.start_ns for r in rows)
+    assert columns["upstream"] == [1.0] * 5 + [0.25]
     assert [r.selected for r in rows] == [True] * 3 + [False] * 3
     (judged,) = [r for r in rows if r.reviews]
     assert judged.trace_id == lease.item.trace_id
