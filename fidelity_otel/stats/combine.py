@@ -18,6 +18,7 @@ from fidelity_otel.stats.moments import Moments
 __all__ = ["Combined", "combine", "interval_of", "kish_unit", "leverage", "optimal_power"]
 
 _FULL_TRUST = 5.0
+_ROUNDING = 1e-9
 
 
 class Combined(NamedTuple):
@@ -66,7 +67,8 @@ def optimal_power(moments: Moments, share: Floats) -> Floats:
     value = np.clip((share * mean_y).sum(axis=-1), 0.0, 1.0)
     events = np.minimum(value, 1.0 - value) / kish_unit(moments, share)
     trust = np.clip((events - 1.0) / (_FULL_TRUST - 1.0), 0.0, 1.0)
-    return np.where(df >= 2.0, power * np.maximum(keep, 0.0) * trust, 0.0)
+    keep = np.where(keep > _ROUNDING, keep, 0.0)  # F may be 1 but for rounding: no weight, no cost
+    return np.where(df >= 2.0, power * keep * trust, 0.0)
 
 
 def kish_unit(moments: Moments, share: Floats) -> Floats:

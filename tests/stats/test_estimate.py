@@ -219,3 +219,15 @@ def test_rows_that_stand_for_many_are_those_many(data: st.DataObject, n: int) ->
     if long.estimate is not None:
         for end in ("estimate", "low", "high", "n_effective"):
             assert getattr(short, end) == pytest.approx(getattr(long, end), abs=1e-6)
+
+
+def test_a_prediction_that_helps_by_rounding_alone_gets_no_weight() -> None:
+    """Its F is 1 exactly, and a weight of 1e-13 would cost a degree of freedom."""
+    y = np.array([0.0, 0.0, 1.0, 1.0, *[NAN] * 12])
+    prediction = np.full(16, 0.1)
+    prediction[[3, 13]] = NAN, 0.5
+    units = np.array([1] * 14 + [2, 5])
+    rows = np.repeat(np.arange(16), units)
+    short = estimate(y, prediction=prediction, units=units, minimum_n=1)
+    long = estimate(y[rows], prediction=prediction[rows], minimum_n=1)
+    assert short.n_effective == pytest.approx(long.n_effective)

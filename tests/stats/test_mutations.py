@@ -33,7 +33,7 @@ MUTANTS: list[tuple[str, str, str, str]] = [
     ("combine", "(frame_m - mean_m)", "(mean_m - frame_m)", "rectifier with the wrong sign"),
     ("combine", "- 2.0 * lam_h * moments.aym", "+ 2.0 * lam_h * moments.aym", "covariance with the wrong sign"),
     ("combine", "+ mean_r**2 * moments.a", "- mean_r**2 * moments.a", "centring with the wrong sign"),
-    ("combine", "power * np.maximum(keep, 0.0) * trust", "power", "λ neither shrunk nor ramped"),
+    ("combine", "power * keep * trust", "power", "λ neither shrunk nor ramped"),
     ("combine", "variance**2 / np.where", "variance / np.where", "Satterthwaite without the square"),
     ("limits", "tail = (1.0 - level) / 2.0", "tail = 1.0 - level", "one-sided level"),
     ("limits", "+ (unit * (1.0 - mean)) ** 2", "", "added unit without spread"),
