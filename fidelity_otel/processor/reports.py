@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -44,7 +45,7 @@ def since_ns(text: str, now_ns: int) -> int | None:
 
 
 class Reports:
-    """Makes summaries.
+    """Makes summaries, one at a time: what several hold at once would be the service's peak.
 
     Args:
         store: has the frame.
@@ -56,12 +57,14 @@ class Reports:
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._one = threading.Lock()
 
     def summary(self, query: Mapping[str, str]) -> Summary:
         """The numbers; the query may say `since`."""
         now = self._clock()
         since = since_ns(query.get("since", ""), now)
-        return summary(self._store, now_ns=now, since_ns=since, settings=self._settings)
+        with self._one:
+            return summary(self._store, now_ns=now, since_ns=since, settings=self._settings)
 
     def page(self, query: Mapping[str, str]) -> str:
         """The numbers as a page."""
