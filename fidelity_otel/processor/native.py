@@ -14,7 +14,7 @@ from fidelity_otel.errors import ConfigError
 
 __all__ = ["available", "in_use", "use"]
 
-PARTS: Final = ("_scan", "_read", "_words")
+PARTS: Final = ("_scan", "_read", "_words", "_sift")
 
 
 def _load() -> tuple[Any, ...] | None:
@@ -35,6 +35,7 @@ _found: Final = _load()
 scan: Any = None
 read: Any = None
 words: Any = None
+sift: Any = None
 """The parts, each None where Python is to do its work; look them up at each use."""
 
 
@@ -45,8 +46,8 @@ def available() -> bool:
 
 def use(native: bool) -> None:
     """Use the native parts, where they were built, or leave them out; for the whole process."""
-    global scan, read, words
-    scan, read, words = _found if native and _found is not None else (None, None, None)
+    global scan, read, words, sift
+    scan, read, words, sift = _found if native and _found is not None else (None,) * len(PARTS)
 
 
 def in_use() -> str:

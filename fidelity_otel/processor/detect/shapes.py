@@ -111,6 +111,11 @@ class History:
             if shape in counts or len(counts) < self._MOST_SHAPES:
                 counts[shape] = counts.get(shape, 0) + 1
 
+    def is_most_usual(self, workflow: str, name: str, found: Shape) -> bool:
+        """Whether a shape is the one that most of a tool's results have, so that it is not odd."""
+        counts = self._seen.get((workflow[:_NAME], name[:_NAME]))
+        return bool(counts) and max(counts, key=counts.__getitem__) == found
+
     def usual(self, workflow: str, name: str, found: Shape) -> Shape | None:
         """The tool's usual shape where `found` is unlike it; None where it is not, or too early."""
         return odd(self._seen.get((workflow[:_NAME], name[:_NAME]), {}), found, _ENOUGH)

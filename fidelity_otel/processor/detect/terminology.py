@@ -14,12 +14,12 @@ from fidelity_otel.processor.detect.step import Step
 from fidelity_otel.processor.detect.tool_failures import elapsed, ending
 from fidelity_otel.processor.detect.words import unknown_words
 
-__all__ = ["find"]
+__all__ = ["USUAL_WORDS", "find"]
 
 _MOST_READ: Final = 40_000
 _FEWEST: Final = 2
 _SHARE: Final = 0.6
-_COMMON: Final = frozenset(
+USUAL_WORDS: Final = frozenset(
     """
     able about above actually after again ago also always another anyone anything around asked
     asking because been before being below best better between both bring call came cannot cant
@@ -35,6 +35,7 @@ _COMMON: Final = frozenset(
     your youre yours yourself
     """.split()  # noqa: SIM905 - a list of words reads better so
 )
+"""Words that every text has: no document need know them."""
 
 
 def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
@@ -44,12 +45,12 @@ def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: 
         return
     asked = facts.trace.request or held[0][0].key
     step, text = held[0]
-    words, total = unknown_words(asked[:2000], text, _COMMON)
+    words, total = unknown_words(asked[:2000], text, USUAL_WORDS)
     if len(words) < _FEWEST or len(words) < _SHARE * total:
         return
     recovery = without_success(facts, step.start_ns)
     for later, found in held[1:]:
-        rest, _ = unknown_words(asked[:2000], found, _COMMON)
+        rest, _ = unknown_words(asked[:2000], found, USUAL_WORDS)
         if len(rest) < _SHARE * total and len(rest) < len(words):
             recovery = Recovery("recovered", "requery", later.end_ns, noticed=True)
             break

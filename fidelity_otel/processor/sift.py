@@ -1,0 +1,118 @@
+"""Traces in which nothing can be found, told from their bytes and not read any further.
+
+Where only a share of the unremarkable traces is kept (`sample.keep_share`), most need not be read:
+it is enough to know that no detector would find anything. `_sift.c` tells that of many; what only
+the experience of earlier traces can tell is asked here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from fidelity_otel.processor import native
+from fidelity_otel.processor.contract import Contracts
+from fidelity_otel.processor.detect import DetectSettings
+from fidelity_otel.processor.detect.model_swapped import same_model
+from fidelity_otel.processor.detect.shapes import History, Shape
+from fidelity_otel.processor.detect.terminology import USUAL_WORDS
+from fidelity_otel.processor.live import InUse
+
+__all__ = ["Sift"]
+
+_MOST: Final = 4_000  # names are the senders' to choose; memory is ours
+_DAY_NS: Final = 86_400 * 10**9
+_LONGEST: Final = 2**62
+
+
+class _Asked(NamedTuple):
+    """What is left to ask of a trace: whether its tools gave what they always give."""
+
+    workflow: str
+    shapes: tuple[tuple[str, Shape], ...]
+
+
+class Sift:
+    """Tells traces that certainly hold no finding. For one thread at a time.
+
+    Args:
+        live: the rules of this moment.
+        history: the shapes of tools' results, the detectors' own; it learns from what passes here
+            as it would have from detection.
+    """
+
+    def __init__(self, live: InUse, history: History) -> None:
+        self._live = live
+        self._history = history
+        self._detection: DetectSettings | None = None
+        self._contracts: Contracts | None = None
+        self._limits = (0, 0, 0, 0)
+        self._known: dict[bytes, _Asked | None] = {}
+
+    def spans_of(self, otlp: bytes) -> int:
+        """The number of spans of a trace in which no detector finds anything; 0 where one may.
+
+        Args:
+            otlp: the whole trace, each span once.
+        """
+        part = native.sift
+        if part is None:
+            return 0
+        live = self._live
+        if live.detection is not self._detection or live.contracts is not self._contracts:
+            self._set(part, live.detection, live.contracts)
+        told = part.sift(otlp, *self._limits)
+        if told is None:
+            return 0
+        key, spans = told
+        try:
+            asked = self._known[key]
+        except KeyError:
+            asked = self._remember(key)
+        if asked is None:
+            return 0
+        if asked.shapes and not self._are_usual(asked):
+            return 0
+        return int(spans)
+
+    def _are_usual(self, asked: _Asked) -> bool:
+        workflow, shapes = asked
+        history = self._history
+        for name, shape in shapes:
+            if not history.is_most_usual(workflow, name, shape):
+                return False
+        for name, shape in shapes:
+            history.learn(workflow, name, (shape,))
+        return True
+
+    def _set(self, part: Any, detection: DetectSettings, contracts: Contracts) -> None:
+        self._detection, self._contracts = detection, contracts
+        self._known.clear()
+        part.usual(USUAL_WORDS)
+        self._limits = (
+            detection.loop_calls,
+            min(max(0, int(detection.stale_days * _DAY_NS)), _LONGEST),
+            min(max(0, int(detection.max_seconds * 1e9)), _LONGEST),
+            detection.max_tokens,
+        )
+
+    def _remember(self, key: bytes) -> _Asked | None:
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        asked = self._known[key] = self._asked(key)
+        return asked
+
+    def _asked(self, key: bytes) -> _Asked | None:
+        """What a key says, or None where the trace has to be looked at in full."""
+        records, _, workflow = key.decode().partition("\x1d")
+        if self._contracts and self._contracts.rules_of(workflow):
+            return None
+        shapes: list[tuple[str, Shape]] = []
+        for record in records.split("\x1e")[1:]:
+            name, *rest = record[1:].split("\x1f")
+            if record[0] == "m":
+                if not same_model(name, rest[0]):
+                    return None
+            else:
+                kind, *members = rest
+                shapes.append((name, (kind, *sorted(members))))
+        return _Asked(workflow, tuple(shapes))
