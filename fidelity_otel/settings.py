@@ -268,15 +268,17 @@ TABLE: tuple[Setting, ...] = (
         reloadable=True,
     ),
     _row(
-        "sample.salt", "secret", "", "Secret of the draw; made and kept in the store where empty."
+        "sample.keep_share",
+        "float",
+        1.0,
+        "Of traces without findings, the share that is stored; each counts for 1/share.",
+        minimum=1e-6,
+        reloadable=True,
     ),
     _row(
-        "retain.days",
-        "float",
-        30.0,
-        "Outcome window: bodies of unselected traces are kept.",
-        minimum=0,
+        "sample.salt", "secret", "", "Secret of the draw; made and kept in the store where empty."
     ),
+    _row("retain.days", "float", 30.0, "Outcome window: unselected bodies are kept.", minimum=0),
     _row("retain.max_bytes", "bytes", 2 << 30, "Byte budget of those bodies.", minimum=0),
     _row(
         "retain.all_days",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ from fidelity_otel.model import TraceRecord
 from fidelity_otel.processor.own_traces import NO_PARENT, OFF
 from fidelity_otel.processor.pipeline import Decided, Decides, Input
 from fidelity_otel.processor.tally import Tally
+from fidelity_otel.processor.thinned import ThinnedIds
 
 if TYPE_CHECKING:
     from fidelity_otel.store import Store
@@ -35,7 +36,8 @@ class Decider:
         tally: counts.
         clock: ns since the epoch.
         refused: a folder for traces that the store refuses one by one while it takes others.
-        stored: hears of every new record once it is stored.
+        stored: hears of every new record once it is stored, and of how many decided traces it
+            stands for.
         found: hears of every record with findings that is stored, at least once, whatever happens.
         tracer: makes the service's own spans.
     """
@@ -48,7 +50,7 @@ class Decider:
         tally: Tally,
         clock: Callable[[], int],
         refused: Path,
-        stored: Callable[[TraceRecord], None] = lambda _: None,
+        stored: Callable[[TraceRecord, float], None] = lambda *_: None,
         found: Callable[[TraceRecord], None] | None = None,
         tracer: Tracer = OFF,
     ) -> None:
@@ -60,6 +62,7 @@ class Decider:
         self._stored = stored
         self._found = found
         self._tracer = tracer
+        self._thinned = ThinnedIds()
 
     def run(self, batch: Sequence[Input]) -> None:
         """Decide and store a batch.
@@ -75,6 +78,8 @@ class Decider:
 
     def _run(self, batch: Sequence[Input]) -> None:
         known = self.store.revisions([given.trace_id for given in batch])
+        if self._thinned:
+            batch = [self._as_known(given, known) for given in batch]
         with self._tracer.start_as_current_span("detect", record_exception=False):
             made = self.pipeline.decide(batch, now_ns=self._clock(), known=known, body=self._body)
         decided = list(zip(batch, made, strict=True))
@@ -88,7 +93,15 @@ class Decider:
             raise
         except StoreError as error:
             self._one_by_one(decided, error)
+        for given, each in decided:
+            if each.end == "thinned":
+                self._thinned.add(given.trace_id)
         self._tell(decided)
+
+    def _as_known(self, given: Input, known: Mapping[str, int]) -> Input:
+        if given.trace_id in known or given.trace_id not in self._thinned:
+            return given
+        return given._replace(thinned=True)
 
     def _tell(self, decided: Sequence[tuple[Input, Decided]]) -> None:
         """Say what was found; a duplicate may have been stored before a crash, and not told."""
@@ -115,9 +128,9 @@ class Decider:
             self._tally.add("traces_stored", "revised", added.replaced)
             self._tally.add("traces_stored", "known", added.known)
             self._tally.add("traces_stored", "erased", added.refused)
-            for record in records:
-                if record.revision == 0:
-                    self._stored(record)
+            for each in decided:
+                if each.record is not None and each.record.revision == 0:
+                    self._stored(each.record, each.stands_for)
         if outcomes:
             counts = self.store.add_outcomes(outcomes)
             self._tally.add("outcomes_received", "added", counts.added)

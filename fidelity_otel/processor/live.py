@@ -96,6 +96,9 @@ def make_pipeline(live: InUse, tally: Tally, history: History | None = None) -> 
                     found[at] = error
         return found
 
+    def keep(trace_id: str) -> float:
+        return live.sampler.keeps(trace_id)
+
     return Pipeline(
         detect=find,
         risk=lambda trace, findings: risk(trace, findings, live.risk_model),
@@ -103,6 +106,7 @@ def make_pipeline(live: InUse, tally: Tally, history: History | None = None) -> 
             trace, findings, p, now, trace_state=state
         ),
         tally=tally,
+        keep=keep,
     )
 
 

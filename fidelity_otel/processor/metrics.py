@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from fidelity_otel.model import TraceRecord
 from fidelity_otel.processor import native
 from fidelity_otel.processor.metrics_estimates import ESTIMATED, Sample, samples_of
+from fidelity_otel.processor.metrics_histogram import WeighedHistogram
 from fidelity_otel.processor.metrics_table import METRICS, OTHER, UNNAMED, Metric, metric_named
 from fidelity_otel.report.summary import Summary
 
@@ -81,7 +82,7 @@ class Metrics:
     def __init__(self, *, most: int = 50, version: str = "") -> None:
         self.registry = _Registry(auto_describe=False)
         self.labels = Labels(most)
-        self._live: dict[str, Counter | Gauge | Histogram] = {}
+        self._live: dict[str, Counter | Gauge | WeighedHistogram] = {}
         self._summary: Summary | None = None
         self._tally: TallySource | None = None
         self._lock = threading.Lock()
@@ -128,12 +129,14 @@ class Metrics:
         self,
         name: str,
         value: float,
+        times: float = 1.0,
         *,
         exemplar: Mapping[str, str] | None = None,
         **labels: str,
     ) -> None:
-        """Put a value (seconds) into a histogram."""
-        self._child(name, Histogram, labels).observe(value, dict(exemplar) if exemplar else None)
+        """Put a value (seconds) into a histogram, as often as that."""
+        child = self._child(name, WeighedHistogram, labels)
+        child.observe_often(value, times, dict(exemplar) if exemplar else None)
 
     def read_from(self, name: str, value: Callable[[], float]) -> None:
         """Have a gauge without labels read at each scrape."""
@@ -143,17 +146,23 @@ class Metrics:
         """Have the counters that the table reads from the service's tally read at each scrape."""
         self._tally = tally
 
-    def trace(self, record: TraceRecord) -> None:
-        """Count a newly decided trace (not a revision), with its id as exemplar."""
+    def trace(self, record: TraceRecord, stands_for: float = 1.0) -> None:
+        """Count a newly decided trace (not a revision), with its id as exemplar.
+
+        Args:
+            record: as stored.
+            stands_for: how many decided traces it counts for: others like it were not stored.
+        """
         exemplar = {"trace_id": record.trace_id}
         workflow = record.workflow or UNNAMED
         status = "success" if record.reported_success else "failure"
-        self.inc("fidelity_traces", exemplar=exemplar, workflow=workflow, status=status)
+        self.inc("fidelity_traces", stands_for, exemplar=exemplar, workflow=workflow, status=status)
         seconds = (record.end_ns - record.start_ns) / _NS
         if seconds >= 0:
             self.observe(
                 "fidelity_trace_duration_seconds",
                 seconds,
+                stands_for,
                 exemplar=exemplar,
                 workflow=workflow,
             )
@@ -270,12 +279,12 @@ class _Late(Collector):
         return self._metrics.late()
 
 
-def _make(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+def _make(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | WeighedHistogram:
     if metric.type == "counter":
         return Counter(metric.name, metric.help, metric.labels, registry=registry)
     if metric.type == "gauge":
         return Gauge(metric.name, metric.help, metric.labels, registry=None)
-    return Histogram(
+    return WeighedHistogram(
         metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets
     )
 

@@ -106,7 +106,7 @@ HEALTH: tuple[Metric, ...] = (
     counter(
         "decide",
         "fidelity_ended_traces",
-        "What became of decided traces: decided, revised, duplicate, carrier, pruned, failed.",
+        "What became of decided traces: decided, revised, thinned, duplicate, ….",
         "end",
         unit="traces",
         tally="traces_ended",

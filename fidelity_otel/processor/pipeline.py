@@ -3,6 +3,9 @@
 A trace is decided once. What comes in later is added to the body as a revision, with new findings
 and the first sampling decision. What comes in twice changes nothing, so that deciding again after
 a crash is harmless.
+
+Where only a share of unremarkable traces is to be stored, the others are thinned: nothing of them
+is kept. Which ones hangs on their ids alone, and each that is stored says how many it counts for.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 from fidelity_otel import semconv
 from fidelity_otel.errors import WireError
@@ -29,41 +34,53 @@ _FEW: Final = 4  # parts that are not worth merging by resource
 _MOST: Final = 32  # traces that are worked on together
 _MOST_BYTES: Final = 1 << 20
 _HEAD: Final = 2_000  # characters of request and answer that listings show
+_REST_IS_GONE: Final = "thinned"  # why spans are missing
+_SHADOW: Final = frozenset(semconv.SHADOW_KEYS.values())
 
 
 class Input(NamedTuple):
     """A trace to decide: its id in hex, its parts as they came, and why it is decided now.
 
-    `unique`: it is known that no span is in the parts twice.
+    `unique`: it is known that no span is in the parts twice. `thinned`: what came of it before was
+    thinned.
     """
 
     trace_id: str
     bodies: Sequence[bytes]
     reason: str
     unique: bool = False
+    thinned: bool = False
 
 
 class _Opened(NamedTuple):
     """A trace whose spans were read: what the rest of the pipeline makes a record of."""
 
+    given: Input
     spans: list[RawSpan]
     otlp: bytes
     outcomes: tuple[Outcome, ...]
-    reason: str
     revision: int
+
+    @property
+    def incomplete(self) -> tuple[str, ...]:
+        """Why spans may be missing."""
+        cut = (self.given.reason,) if self.given.reason in INCOMPLETE else ()
+        return (*cut, _REST_IS_GONE) if self.given.thinned else cut
 
 
 class Decided(NamedTuple):
     """What became of one trace: a record where it is new or changed, and outcomes it carried.
 
     `end` is decided, revised, duplicate, carrier (nothing but outcomes), probe (a test trace of
-    `fidelity doctor`), pruned (its body is gone, so nothing can be added) or failed (its bytes
-    could not be read).
+    `fidelity doctor`), thinned (unremarkable, and not of the share that is stored), pruned (its
+    body is gone, so nothing can be added) or failed (its bytes could not be read). `stands_for` is
+    how many traces that were decided the record counts for.
     """
 
     end: str
     record: TraceRecord | None
     outcomes: tuple[Outcome, ...]
+    stands_for: float = 1.0
 
 
 Body = Callable[[str], bytes]
@@ -89,6 +106,8 @@ class Pipeline:
         risk: the probability that the trace's answer is wrong.
         candidate: the sampling decision without arms; gets the root's W3C tracestate.
         tally: counts what came out, by how it ended.
+        keep: the probability with which a trace in which nothing is found is stored, by its id; 0
+            where this one is not.
     """
 
     def __init__(
@@ -98,11 +117,13 @@ class Pipeline:
         risk: Callable[[Trace, Sequence[Finding]], float],
         candidate: Callable[[Trace, Sequence[Finding], float, int, str], Decision],
         tally: Tally,
+        keep: Callable[[str], float] = lambda _: 1.0,
     ) -> None:
         self._detect = detect
         self._risk = risk
         self._candidate = candidate
         self._tally = tally
+        self._keep = keep
 
     def decide(
         self,
@@ -161,17 +182,12 @@ class Pipeline:
             self._tally.add("spans_late", "", len(fresh))
             otlp, revision = wire.join((before, otlp)), known + 1
             own = [s for s in wire.decode(otlp) if not is_carrier(s)]
-        return _Opened(own, otlp, outcomes, given.reason, revision)
+        return _Opened(given, own, otlp, outcomes, revision)
 
     def _conclude(self, opened: Sequence[_Opened | Decided], now_ns: int) -> list[Decided]:
         """Read, detect and weigh, each step for all before the next one."""
         rest = [each for each in opened if isinstance(each, _Opened)]
-        traces = read_traces(
-            [
-                Given(e.spans, e.revision, (e.reason,) if e.reason in INCOMPLETE else ())
-                for e in rest
-            ]
-        )
+        traces = read_traces([Given(e.spans, e.revision, e.incomplete) for e in rest])
         found: Sequence[tuple[Finding, ...] | Exception]
         try:
             found = self._detect(traces, now_ns)
@@ -184,9 +200,17 @@ class Pipeline:
         return [each if isinstance(each, Decided) else next(made) for each in opened]
 
     def _decided(
-        self, given: _Opened, trace: Trace, found: tuple[Finding, ...] | Exception, now_ns: int
+        self, opened: _Opened, trace: Trace, found: tuple[Finding, ...] | Exception, now_ns: int
     ) -> Decided:
         """What to store of a trace; a detector that fails costs its findings, no more."""
+        given = opened.given
+        self._tally.add("traces_decided", given.reason)
+        self._tally.add("spans_decided", "", len(opened.spans))
+        if given.thinned:
+            self._tally.add("spans_late", "", len(opened.spans))
+        share = self._share(given) if _is_unremarkable(opened, trace, found) else 1.0
+        if not share:
+            return Decided("thinned", None, opened.outcomes)
         findings: tuple[Finding, ...] = ()
         risk = 0.5
         try:
@@ -197,10 +221,16 @@ class Pipeline:
         except Exception:  # noqa: BLE001 (a bug there must not stop the chain or hide the trace)
             _log.exception("detection failed on trace %s; it is stored without", trace.trace_id)
             self._tally.add("detection_failed")
-        self._tally.add("traces_decided", given.reason)
-        self._tally.add("spans_decided", "", len(given.spans))
-        record = self._record(given, trace, findings, risk, now_ns)
-        return Decided("revised" if given.revision else "decided", record, given.outcomes)
+        record = self._record(opened, trace, findings, risk, now_ns)
+        end = "revised" if opened.revision else "decided"
+        return Decided(end, _for_all(record, share), opened.outcomes, 1.0 / share)
+
+    def _share(self, given: Input) -> float:
+        """Of traces like this one, if nothing is found in it, the share that is stored.
+
+        0 where this one is not, which its id alone says, before anything of it is read.
+        """
+        return 0.0 if given.thinned else self._keep(given.trace_id)
 
     def _record(
         self,
@@ -234,6 +264,37 @@ class Pipeline:
             keys=trace.keys,
             unread=trace.unread,
         )
+
+
+def _is_unremarkable(opened: _Opened, trace: Trace, found: tuple[Finding, ...] | Exception) -> bool:
+    """Whether a trace may be thinned: decided once and whole, nothing found, nothing known of it.
+
+    Of spans that come after theirs was thinned, only what is found in them counts.
+    """
+    if isinstance(found, Exception) or found:
+        return False
+    if opened.given.thinned:
+        return True
+    return (
+        not opened.revision
+        and not opened.outcomes
+        and not trace.incomplete
+        and trace.reported_success
+        and _SHADOW.isdisjoint(name for name, _ in trace.keys)
+    )
+
+
+def _for_all(record: TraceRecord, share: float) -> TraceRecord:
+    """A record that counts for all traces of which a share is stored."""
+    if share >= 1.0:
+        return record
+    decision = record.decision
+    kept = msgspec.structs.replace(
+        decision,
+        upstream=decision.upstream * share,
+        reasons=(*decision.reasons, f"kept with probability {share:.6g}: nothing was found"),
+    )
+    return msgspec.structs.replace(record, decision=kept)
 
 
 def _handy(batch: Sequence[Input]) -> Iterator[Sequence[Input]]:

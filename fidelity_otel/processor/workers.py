@@ -116,7 +116,8 @@ class Workers:
             answer = self._answer(number, task, sent=sent[number]) if task.batch else None
             if answer is not None:
                 for (name, label), count in answer.counts.items():
-                    self._tally.add(name, label, count)
+                    if name != "traces_ended":  # what is found here may end a trace otherwise
+                        self._tally.add(name, label, count)
                 for given, decided in zip(task.batch, answer.decided, strict=True):
                     told[given.trace_id] = decided, answer.seen.get(given.trace_id)
         # In the order of the batch: what is learned of one trace counts for the next.
@@ -126,11 +127,17 @@ class Workers:
             if found is not None:
                 decided, seen = found
                 if seen is None or self._is_usual(seen):
-                    settled.append(_whole(given, decided))
+                    settled.append(self._ended(_whole(given, decided)))
                     continue
                 pipeline = self._again
-            settled += pipeline.decide([given], now_ns=now_ns, known=known, body=bodies.__getitem__)
+            made = pipeline.decide([given], now_ns=now_ns, known=known, body=bodies.__getitem__)
+            settled += made if found is None else map(self._ended, made)
         return settled
+
+    def _ended(self, decided: Decided) -> Decided:
+        """Count how it ended; the pipeline has, where no worker was asked."""
+        self._tally.add("traces_ended", decided.end)
+        return decided
 
     def _is_usual(self, seen: Seen) -> bool:
         """Whether what was learned from other traces says nothing of one; then it is learned."""

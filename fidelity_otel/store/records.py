@@ -130,7 +130,7 @@ REVISED = (
     "findings",
     "marks",
 )
-"""The columns that a later revision changes; the decision's are not among them."""
+"""The columns that a later revision changes; of the decision's only `upstream` may rise."""
 
 
 def record_of(connection: Connection, row: RowMapping, otlp: bytes) -> TraceRecord:

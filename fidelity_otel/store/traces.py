@@ -1,7 +1,9 @@
 """Traces: adding decided ones, reading one whole, listing many.
 
 A trace's first decision stands for good. A later revision brings more spans, other findings and a
-longer answer, and leaves stratum, window, randomness, size, risk and arms as they were drawn.
+longer answer, and leaves stratum, window, randomness, size, risk and arms as they were drawn. Where
+it brings the first finding, the trace counts for itself alone from then on: those with findings are
+all stored, those without perhaps a share (`sample.keep_share`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from fidelity_otel.model import TraceRecord
 from fidelity_otel.semconv import SHADOW_KEYS
@@ -119,9 +121,18 @@ class TraceStore(Base):
         unfold(connection, [row["trace_id"] for row, _ in ready])
         table = schema.traces
         kept: dict[str, Any] = {column: bindparam(f"b_{column}") for column in REVISED}
+        found = bindparam("b_found", type_=table.c.upstream.type)
+        kept["upstream"] = case((table.c.upstream < found, found), else_=table.c.upstream)
         connection.execute(
             update(table).where(table.c.trace_id == bindparam("b_id")).values(kept),
-            [{"b_id": row["trace_id"], **{f"b_{c}": row[c] for c in REVISED}} for row, _ in ready],
+            [
+                {
+                    "b_id": row["trace_id"],
+                    "b_found": row["upstream"] if row["flagged"] else 0.0,
+                    **{f"b_{c}": row[c] for c in REVISED},
+                }
+                for row, _ in ready
+            ],
         )
         bodies = schema.bodies
         # A body that was pruned stays pruned: its retention probability was spent.

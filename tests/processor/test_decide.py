@@ -31,7 +31,7 @@ class Deciding:
             tally=self.tally,
             clock=lambda: 42,
             refused=folder / "refused",
-            stored=lambda record: self.told.append(record.trace_id),
+            stored=lambda record, _: self.told.append(record.trace_id),
         )
         self.told: list[str] = []
 

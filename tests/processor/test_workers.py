@@ -89,9 +89,9 @@ def live(store: Store, **environment: str) -> Live:
     return Live(load(environ={"FIDELITY_SAMPLE_SALT": "s", **environment}), store)
 
 
-def alone(store: Store) -> Told:
+def alone(store: Store, **environment: str) -> Told:
     tally = Tally()
-    return run(make_pipeline(live(store), tally), tally)
+    return run(make_pipeline(live(store, **environment), tally), tally)
 
 
 @contextmanager
@@ -120,6 +120,17 @@ def test_any_number_of_workers_decides_the_same(store: Store) -> None:
         tally = Tally()
         with workers(count, live(store), tally) as shared:
             assert run(shared, tally) == expected
+
+
+def test_workers_thin_as_one_process_does(store: Store) -> None:
+    """Also where what one shows is odd only beside the others: a worker alone would thin it."""
+    some = {"FIDELITY_SAMPLE_KEEP_SHARE": "0.1"}
+    expected, tally = alone(store, **some), Tally()
+    odd = [each.record.findings for each in expected.decided if each.record is not None]
+    assert any(f.mode == "tool_schema_mismatch" for findings in odd for f in findings)
+    assert expected.counts["traces_ended", "thinned"] > 100
+    with workers(2, live(store, **some), tally) as shared:
+        assert run(shared, tally) == expected
 
 
 def test_killed_workers_change_nothing(store: Store) -> None:

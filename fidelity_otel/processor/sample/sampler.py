@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -13,7 +14,7 @@ from fidelity_otel.errors import ConfigError
 from fidelity_otel.model import Decision, Finding, Trace
 from fidelity_otel.processor.sample.allocate import History
 from fidelity_otel.processor.sample.draw import Budget, Draw, Row, draw
-from fidelity_otel.processor.sample.priority import hashed
+from fidelity_otel.processor.sample.priority import RANDOM_BITS, hashed
 from fidelity_otel.processor.sample.upstream import read_upstream
 from fidelity_otel.semconv import SHADOW_KEYS
 
@@ -33,6 +34,7 @@ class SampleSettings:
     discovery_share: float = 0.3
     uniform_share: float = 0.3
     stratum_floor: float = 5.0
+    keep_share: float = 1.0
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> SampleSettings:
@@ -50,6 +52,10 @@ class SampleSettings:
         for name in ("discovery_share", "uniform_share"):
             if not 0.0 <= getattr(made, name) <= 1.0:
                 raise ConfigError(f"sample.{name} = {getattr(made, name):g} is not a share (0–1)")
+        if not 0.0 < made.keep_share <= 1.0:
+            raise ConfigError(
+                f"sample.keep_share = {made.keep_share:g} is not above 0 and at most 1"
+            )
         return made
 
 
@@ -100,6 +106,28 @@ class Sampler:
         self.salt = salt.encode() if isinstance(salt, str) else salt
         if not self.salt:
             raise ConfigError("sample.salt is empty: set FIDELITY_SAMPLE_SALT to a secret text")
+        # As `hashed(salt, "keep", trace_id)`, of which the beginning is worked out once: every
+        # trace is asked for.
+        size = RANDOM_BITS // 8
+        self._keep = hashlib.blake2b(b"keep\x1f", key=self.salt[:64], digest_size=size)
+        below = min(round(self.settings.keep_share * (1 << RANDOM_BITS)), (1 << RANDOM_BITS) - 1)
+        self._kept_below = below.to_bytes(size, "big")
+
+    def keeps(self, trace_id: str) -> float:
+        """The probability with which a trace without findings is stored; 0 where this one isn't.
+
+        It hangs on nothing but the id, the salt and `sample.keep_share`, so that every process, and
+        one that decides again after a crash, says the same. It has nothing to do with the draw.
+
+        Args:
+            trace_id: in hex.
+        """
+        share = self.settings.keep_share
+        if share >= 1.0:
+            return 1.0
+        lot = self._keep.copy()
+        lot.update(trace_id.encode())
+        return share if lot.digest() < self._kept_below else 0.0
 
     def window(self, now_ns: int) -> str:
         """The window that a time falls in: its start in UTC and its length; sorts by time."""
