@@ -270,7 +270,7 @@ class Fidelity(System):
             return None
 
     def settled(self, running: Running, traces: int) -> bool:
-        decided = running.metric("fidelity_traces_total")
+        decided = running.metric("fidelity_ended_traces_total")
         return decided is None or decided >= traces
 
 

@@ -933,6 +933,7 @@ result_of(Look *look, Text given)
     }
     /* A plain text: a failure shows in its first words (`failure._STARTS`). */
     Text first = {given.at, given.size < 160 ? given.size : 160, given.high};
+    TAKE(!is(given, "null"));
     TAKE(is_ascii(first.at, first.size));
     const uint8_t *at = first.at, *end = at + first.size;
     while (at < end && (*at <= ' ' || strchr("\"'[({<", *at)))

@@ -44,6 +44,7 @@ from fidelity_otel.processor.receive_grpc import GrpcReceiver
 from fidelity_otel.processor.receive_http import HttpReceiver
 from fidelity_otel.processor.reports import Reports
 from fidelity_otel.processor.service_http import Listener
+from fidelity_otel.processor.sift import Sift, Sifting
 from fidelity_otel.processor.tally import Tally
 from fidelity_otel.processor.tls import Tls
 from fidelity_otel.processor.windows import Windows
@@ -225,12 +226,20 @@ class Service:
         history = History()
         pipeline = make_pipeline(live, self.tally, history)
         count = self.config["workers"]
-        if count == 1:
-            return pipeline
-        form = self.config["log.format"]
-        workers = Workers(count, live, pipeline, history=history, tally=self.tally, log_format=form)
-        stack.callback(workers.close)
-        return workers
+        rest: Decides = pipeline
+        if count > 1:
+            rest = workers = Workers(
+                count,
+                live,
+                pipeline,
+                history=history,
+                tally=self.tally,
+                log_format=self.config["log.format"],
+            )
+            stack.callback(workers.close)
+        return Sifting(
+            rest, Sift(live, history), keep=lambda t: live.sampler.keeps(t), tally=self.tally
+        )
 
     async def _own_traces(self, stack: contextlib.AsyncExitStack) -> OwnTraces:
         endpoint = self.config["telemetry.traces"]

@@ -7,21 +7,26 @@ the experience of earlier traces can tell is asked here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from fidelity_otel.processor import native
+from fidelity_otel.processor.assemble import INCOMPLETE
 from fidelity_otel.processor.contract import Contracts
 from fidelity_otel.processor.detect import DetectSettings
 from fidelity_otel.processor.detect.model_swapped import same_model
 from fidelity_otel.processor.detect.shapes import History, Shape
 from fidelity_otel.processor.detect.terminology import USUAL_WORDS
 from fidelity_otel.processor.live import InUse
+from fidelity_otel.processor.pipeline import Body, Decided, Decides, Input
+from fidelity_otel.processor.tally import Tally
 
-__all__ = ["Sift"]
+__all__ = ["Sift", "Sifting"]
 
 _MOST: Final = 4_000  # names are the senders' to choose; memory is ours
 _DAY_NS: Final = 86_400 * 10**9
 _LONGEST: Final = 2**62
+_THINNED: Final = Decided("thinned", None, ())
 
 
 class _Asked(NamedTuple):
@@ -116,3 +121,49 @@ class Sift:
                 kind, *members = rest
                 shapes.append((name, (kind, *sorted(members))))
         return _Asked(workflow, tuple(shapes))
+
+
+class Sifting:
+    """Decides like others do, and spares them the traces that would only be read to be thinned.
+
+    Args:
+        rest: decides all other traces.
+        sift: tells which hold nothing.
+        keep: the probability with which a trace in which nothing is found is stored; 0 where this
+            one is not.
+        tally: counts.
+    """
+
+    def __init__(
+        self, rest: Decides, sift: Sift, *, keep: Callable[[str], float], tally: Tally
+    ) -> None:
+        self._rest = rest
+        self._sift = sift
+        self._keep = keep
+        self._tally = tally
+
+    def decide(
+        self, batch: Sequence[Input], *, now_ns: int, known: Mapping[str, int], body: Body
+    ) -> list[Decided]:
+        """As `Pipeline.decide`."""
+        left = [given for given in batch if given.trace_id in known or not self._thins(given)]
+        decided = self._rest.decide(left, now_ns=now_ns, known=known, body=body) if left else []
+        if len(left) == len(batch):
+            return decided
+        by_id = {g.trace_id: d for g, d in zip(left, decided, strict=True)}
+        return [by_id.get(given.trace_id, _THINNED) for given in batch]
+
+    def _thins(self, given: Input) -> bool:
+        """Whether a trace is thinned, which is then counted as the pipeline would."""
+        if not given.unique or given.thinned or given.reason in INCOMPLETE:
+            return False
+        if self._keep(given.trace_id):
+            return False
+        bodies = given.bodies
+        spans = self._sift.spans_of(bodies[0] if len(bodies) == 1 else b"".join(bodies))
+        if not spans:
+            return False
+        self._tally.add("traces_decided", given.reason)
+        self._tally.add("spans_decided", "", spans)
+        self._tally.add("traces_ended", "thinned")
+        return True
