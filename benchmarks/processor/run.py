@@ -1,12 +1,14 @@
 """`make bench-processor`: what the processor costs, beside the real Collector in the same run.
 
-    python benchmarks/processor/run.py                      everything, about twelve minutes
-    python benchmarks/processor/run.py --quick              one short round, about three
+    python benchmarks/processor/run.py                      everything, about sixteen minutes
+    python benchmarks/processor/run.py --quick              one short round, about four
     python benchmarks/processor/run.py --only throughput --protocols grpc --systems fidelity
 
 Trust the ratios: they are of medians of the same run, with the rounds of all systems interleaved.
 CPU is that of the whole service, until everything that was sent has been decided, divided by the
-acknowledged spans. The service runs on the cores of `--cores`, the load generator on `--load-core`.
+acknowledged spans. `fidelity` stores every trace; `fidelity-keep` those in which it found something
+and one in a hundred of the others (`sample.keep_share`), which is what the yardstick lets through.
+The service runs on the cores of `--cores`, the load generator on `--load-core`.
 """
 
 from __future__ import annotations

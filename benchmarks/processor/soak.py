@@ -154,10 +154,12 @@ def main() -> int:
         default=15.0,
         help="seconds between refreshes of the report's numbers; 0 = none, and it is not asked for",
     )
+    parser.add_argument("--keep", type=float, default=1.0, help="sample.keep_share")
     chosen = parser.parse_args()
     environment = {
         "FIDELITY_ASSEMBLE_IDLE_SECONDS": "20",
         "FIDELITY_RETAIN_MAX_BYTES": str(200 << 20),
+        "FIDELITY_SAMPLE_KEEP_SHARE": str(chosen.keep),
         "FIDELITY_REPORT_REFRESH_SECONDS": str(chosen.report or 1e6),
     }
     options = Service(wait=5.0, directory=chosen.folder, environment=environment)

@@ -70,10 +70,11 @@ class Running:
         except (OSError, KeyError):
             return 0, ""
 
-    def metric(self, name: str) -> float | None:
-        """The sum of a metric over its labels; None where it is not there."""
+    def metric(self, name: str, label: str = "") -> float | None:
+        """The sum of a metric over its labels, or those with this one; None where there is none."""
         _, text = self.get("/metrics")
-        found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$", text, re.MULTILINE)
+        labels = rf"\{{[^}}]*{label}[^}}]*\}}" if label else r"(?:\{[^}]*\})?"
+        found = re.findall(rf"^{name}{labels} ([0-9.eE+-]+)$", text, re.MULTILINE)
         return sum(map(float, found)) if found else None
 
     def stop(self, *, kill: bool = False) -> None:
@@ -226,7 +227,7 @@ class PassThrough(Collector):
 class TailSampling(Collector):
     """The yardstick: status + latency + 1 %."""
 
-    name, title = "tail_sampling", "Collector, tail_sampling"
+    name, title = "tail_sampling", "Collector, tail_sampling: errors, slow + 1%"
     processors = "tail_sampling"
 
     def processor(self, options: Service) -> str:
@@ -245,7 +246,7 @@ class TailSampling(Collector):
 class Fidelity(System):
     """`fidelity serve`: fsync before ack, assembly, detectors, sampling, store."""
 
-    name, title = "fidelity", "fidelity serve"
+    name, title = "fidelity", "fidelity serve, every trace stored"
 
     def command(self, options: Service, directory: Path) -> tuple[list[str], dict[str, str]]:
         data = directory / "data"
@@ -270,10 +271,23 @@ class Fidelity(System):
             return None
 
     def settled(self, running: Running, traces: int) -> bool:
-        decided = running.metric("fidelity_ended_traces_total")
-        return decided is None or decided >= traces
+        ends = (
+            running.metric("fidelity_stored_traces_total", 'kind="new"'),
+            running.metric("fidelity_ended_traces_total", 'end="thinned"'),
+        )
+        return ends == (None, None) or sum(each or 0.0 for each in ends) >= traces
+
+
+class FidelityKeep(Fidelity):
+    """The same, storing what tail_sampling lets through: what is remarkable, and 1 %."""
+
+    name, title = "fidelity-keep", "fidelity serve, findings + 1% stored"
+
+    def command(self, options: Service, directory: Path) -> tuple[list[str], dict[str, str]]:
+        command, environment = super().command(options, directory)
+        return command, {**environment, "FIDELITY_SAMPLE_KEEP_SHARE": "0.01"}
 
 
 SYSTEMS: Mapping[str, type[System]] = {
-    each.name: each for each in (PassThrough, TailSampling, Fidelity)
+    each.name: each for each in (PassThrough, TailSampling, Fidelity, FidelityKeep)
 }

@@ -138,7 +138,7 @@ HEALTH: tuple[Metric, ...] = (
     counter(
         "decide",
         "fidelity_late_spans",
-        "Spans that came after their trace was decided; they made a revision.",
+        "Spans that came after their trace was decided: a revision, or thinned as it was.",
         unit="spans",
         tally="spans_late",
     ),
