@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define SPANS 64
 #define CHATS 7 /* eight that grow are looked at (loop_subtle.find_growing) */
@@ -81,6 +84,18 @@ static inline int
 is_ascii(const uint8_t *at, Py_ssize_t size)
 {
     uint64_t high = 0, eight;
+#ifdef __SSE2__
+    __m128i many = _mm_setzero_si128();
+    for (; size >= 64; at += 64, size -= 64) {
+        const __m128i *from = (const __m128i *)at;
+        many = _mm_or_si128(many, _mm_or_si128(_mm_or_si128(_mm_loadu_si128(from),
+                                                            _mm_loadu_si128(from + 1)),
+                                               _mm_or_si128(_mm_loadu_si128(from + 2),
+                                                            _mm_loadu_si128(from + 3))));
+    }
+    if (_mm_movemask_epi8(many))
+        return 0;
+#endif
     for (; size >= 8; at += 8, size -= 8) {
         memcpy(&eight, at, 8);
         high |= eight;
@@ -309,15 +324,39 @@ next(In *from)
     return from->at < from->end ? *from->at : 0;
 }
 
-/* Whether eight bytes hold no quotation mark, backslash or control character; and which are high. */
-static inline int
-even(uint64_t eight, uint64_t *high)
+/* The first quotation mark, backslash or control character, or not far from it the end. */
+static inline const uint8_t *
+skip_plain(const uint8_t *at, const uint8_t *end, uint64_t *high)
 {
-    uint64_t quotes = eight ^ EACH * '"', slashes = eight ^ EACH * '\\';
-    uint64_t odd = ((quotes - EACH) & ~quotes) | ((slashes - EACH) & ~slashes) |
-                   ((eight - EACH * 0x20) & ~eight);
-    *high |= eight;
-    return !(odd & EACH * 0x80);
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
+    const __m128i control = _mm_set1_epi8(0x1f);
+    for (; end - at >= 16; at += 16) {
+        __m128i some = _mm_loadu_si128((const __m128i *)at);
+        __m128i odd = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(some, quote),
+                                                _mm_cmpeq_epi8(some, slash)),
+                                   _mm_cmpeq_epi8(_mm_min_epu8(some, control), some));
+        unsigned where = (unsigned)_mm_movemask_epi8(odd);
+        unsigned above = (unsigned)_mm_movemask_epi8(some);
+        if (where) {
+            int first = __builtin_ctz(where);
+            *high |= above & ((1u << first) - 1) ? 0x80 : 0;
+            return at + first;
+        }
+        *high |= above ? 0x80 : 0;
+    }
+#else
+    for (uint64_t eight; end - at >= 8; at += 8) {
+        memcpy(&eight, at, 8);
+        uint64_t quotes = eight ^ EACH * '"', slashes = eight ^ EACH * '\\';
+        uint64_t odd = ((quotes - EACH) & ~quotes) | ((slashes - EACH) & ~slashes) |
+                       ((eight - EACH * 0x20) & ~eight);
+        if (odd & EACH * 0x80)
+            break;
+        *high |= eight;
+    }
+#endif
+    return at;
 }
 
 static int
@@ -336,14 +375,13 @@ hex(const uint8_t *at, uint32_t *value)
 static int
 text_of(Look *look, In *from, Text *found)
 {
-    uint64_t high = 0, eight;
+    uint64_t high = 0;
     const uint8_t *at = from->at;
     uint8_t *into = NULL;
     found->at = at;
     for (;;) {
         const uint8_t *begin = at;
-        while (from->end - at >= 8 && (memcpy(&eight, at, 8), even(eight, &high)))
-            at += 8;
+        at = skip_plain(at, from->end, &high);
         while (at < from->end && *at != '"' && *at != '\\' && *at >= 0x20)
             high |= *at++;
         TAKE(at < from->end && *at >= 0x20);
@@ -1059,7 +1097,7 @@ four(const uint8_t *at)
 static inline uint32_t
 bucket(uint32_t gram)
 {
-    return (gram * 2654435761u) >> 22;
+    return (gram * 2654435761u) >> 24;
 }
 
 static int
@@ -1090,7 +1128,7 @@ knows_the_words(Text request, const Documents *documents)
             known = asked[i].size == one->size && !memcmp(asked[i].word, one->word, (size_t)length);
         count += !known;
     }
-    int16_t heads[1024];
+    int16_t heads[256];
     memset(heads, -1, sizeof heads);
     for (int i = 0; i < count; i++) {
         uint32_t slot = bucket(four(asked[i].word));
@@ -1107,8 +1145,12 @@ knows_the_words(Text request, const Documents *documents)
             int one = i < 3 ? -1 : heads[bucket(gram)];
             for (; one >= 0; one = asked[one].next)
                 if (!asked[one].found && four(asked[one].word) == gram &&
-                    (asked[one].size < 5 || (i + 1 < last && lower[text[i + 1]] == asked[one].word[4])))
+                    (asked[one].size < 5 ||
+                     (i + 1 < last && lower[text[i + 1]] == asked[one].word[4]))) {
                     asked[one].found = 1, unknown--;
+                    if (unknown < 2 || unknown < 0.6 * count) /* `terminology`'s share */
+                        return 1;
+                }
         }
     }
     return unknown < 2 || unknown < 0.6 * count;

@@ -7,6 +7,7 @@ the experience of earlier traces can tell is asked here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -146,24 +147,31 @@ class Sifting:
         self, batch: Sequence[Input], *, now_ns: int, known: Mapping[str, int], body: Body
     ) -> list[Decided]:
         """As `Pipeline.decide`."""
-        left = [given for given in batch if given.trace_id in known or not self._thins(given)]
-        decided = self._rest.decide(left, now_ns=now_ns, known=known, body=body) if left else []
-        if len(left) == len(batch):
-            return decided
-        by_id = {g.trace_id: d for g, d in zip(left, decided, strict=True)}
-        return [by_id.get(given.trace_id, _THINNED) for given in batch]
-
-    def _thins(self, given: Input) -> bool:
-        """Whether a trace is thinned, which is then counted as the pipeline would."""
-        if not given.unique or given.thinned or given.reason in INCOMPLETE:
-            return False
-        if self._keep(given.trace_id):
-            return False
-        bodies = given.bodies
-        spans = self._sift.spans_of(bodies[0] if len(bodies) == 1 else b"".join(bodies))
+        reasons: Counter[str] = Counter()
+        spans = 0
+        left: list[Input] = []
+        for given in batch:
+            count = 0 if given.trace_id in known else self._thinned(given)
+            if count:
+                reasons[given.reason] += 1
+                spans += count
+            else:
+                left.append(given)
         if not spans:
-            return False
-        self._tally.add("traces_decided", given.reason)
+            return self._rest.decide(batch, now_ns=now_ns, known=known, body=body)
+        for reason, count in reasons.items():
+            self._tally.add("traces_decided", reason, count)
         self._tally.add("spans_decided", "", spans)
-        self._tally.add("traces_ended", "thinned")
-        return True
+        self._tally.add("traces_ended", "thinned", len(batch) - len(left))
+        rest = self._rest.decide(left, now_ns=now_ns, known=known, body=body) if left else []
+        decided = {given.trace_id: each for given, each in zip(left, rest, strict=True)}
+        return [decided.get(given.trace_id, _THINNED) for given in batch]
+
+    def _thinned(self, given: Input) -> int:
+        """The number of a trace's spans where it is certain to be thinned, else 0."""
+        if not given.unique or given.thinned or given.reason in INCOMPLETE:
+            return 0
+        if self._keep(given.trace_id):
+            return 0
+        bodies = given.bodies
+        return self._sift.spans_of(bodies[0] if len(bodies) == 1 else b"".join(bodies))
