@@ -24,6 +24,8 @@
 #define TURNS 40
 #define DEEPEST 32
 #define MEMBERS 48
+#define CALLS 8
+#define SOURCES 256
 
 typedef struct {
     const uint8_t *at, *end;
@@ -39,9 +41,15 @@ typedef struct {
 enum { PLAIN, CHAT, AGENT, WORKFLOW, TOOL, RETRIEVAL, OTHER };
 
 typedef struct {
+    Text name;
+    In arguments;
+} Call;
+
+typedef struct {
     Text first; /* the last user's message, of inputs; the last assistant's, of outputs */
     int count, calls, texts;
     Text said; /* the only text of an output */
+    Call called[CALLS];
     Text turns[TURNS];
     int turn_count;
 } Messages;
@@ -52,7 +60,7 @@ typedef struct {
     uint64_t start, end;
     int operation, order;
     Text given, answered, reasons_in, input, output, agent, workflow, own_workflow, asked, used;
-    Text tool, arguments, result, documents;
+    Text tool, arguments, result, documents, definitions;
     int has_reasons, messages; /* which of `Look.messages`, or -1 */
     uint64_t exact, loose;     /* of a tool's arguments */
 } Span;
@@ -68,6 +76,11 @@ typedef struct {
     Messages inputs[SPANS], outputs[SPANS];
     uint8_t *scratch, *scratch_end;
     uint8_t *key, *key_end;
+    struct {
+        Text text;
+        int json;
+    } sources[SOURCES]; /* what the system had read */
+    int source_count;
 } Look;
 
 #define TAKE(condition) \
@@ -580,10 +593,11 @@ static int is_known_tool(const Look *look, Text name);
 enum { SEEN_TYPE = 1, SEEN_CONTENT = 2, SEEN_NAME = 4, SEEN_ID = 8, SEEN_MORE = 16, SEEN_LAST = 32 };
 
 static int
-part_of(Look *look, In *from, Message *message, Text *call)
+part_of(Look *look, In *from, Message *message, Call *call)
 {
     int many = 0, more, seen = 0;
     Text name, type = {0}, content = {0}, called = {0}, other;
+    call->arguments.at = call->arguments.end = NULL;
     TAKE(take(from, '{'));
     while ((more = member(look, from, &many, &name)) > 0) {
         int which;
@@ -602,7 +616,9 @@ part_of(Look *look, In *from, Message *message, Text *call)
         } else if (is(name, "arguments")) {
             which = SEEN_MORE;
             TAKE(next(from) != '"'); /* a text that may be JSON again */
+            call->arguments.at = from->at;
             TAKE(value_of(look, from, 2));
+            call->arguments.end = from->at;
         } else if (is(name, "response")) {
             which = SEEN_LAST;
             TAKE(value_of(look, from, 2));
@@ -623,7 +639,7 @@ part_of(Look *look, In *from, Message *message, Text *call)
     } else if (is(type, "tool_call")) {
         TAKE(seen & SEEN_NAME && !(seen & (SEEN_CONTENT | SEEN_LAST)) && called.size);
         message->calls++;
-        *call = called;
+        call->name = called;
     } else {
         TAKE(is(type, "tool_call_response") && !(seen & (SEEN_CONTENT | SEEN_MORE)));
         message->responses++;
@@ -637,7 +653,7 @@ messages_of(Look *look, Text given, Messages *found, int out)
 {
     In from = {given.at, given.at + given.size};
     int many = 0, more, answered = 1;
-    memset(found, 0, offsetof(Messages, turns));
+    memset(found, 0, offsetof(Messages, called));
     found->turn_count = 0;
     TAKE(take(&from, '['));
     while ((more = element(&from, &many)) > 0) {
@@ -655,10 +671,12 @@ messages_of(Look *look, Text given, Messages *found, int out)
                 int parts = 0, again_;
                 TAKE(take(&from, '['));
                 while ((again_ = element(&from, &parts)) > 0) {
-                    Text call = {0};
+                    Call call = {{0}, {0}};
                     TAKE(part_of(look, &from, &message, &call));
-                    if (out && call.size)
-                        TAKE(is_known_tool(look, call));
+                    if (out && call.name.size) {
+                        TAKE(is_known_tool(look, call.name) && found->calls < CALLS);
+                        found->called[found->calls++] = call;
+                    }
                 }
                 TAKE(!again_);
             } else if (is(name, "finish_reason")) {
@@ -691,7 +709,6 @@ messages_of(Look *look, Text given, Messages *found, int out)
         if (out)
             TAKE(message.role == ASSISTANT && finish_of(reason));
         found->count++;
-        found->calls += message.calls;
         found->texts += message.text.size > 0;
         if (message.text.size && message.role == (out ? ASSISTANT : USER))
             found->first = message.text;
@@ -760,6 +777,14 @@ said(Look *look, Text payload, const char *const *names, Text *found)
 /* --- tools' arguments and results ------------------------------------------------------------ */
 
 static uint64_t random_of[256];
+
+/* Notes a text that the system had read, in which an answer's numbers and names may stand. */
+static void
+read_by_system(Look *look, Text text, int json)
+{
+    if (look->source_count < SOURCES && text.size)
+        look->sources[look->source_count].text = text, look->sources[look->source_count++].json = json;
+}
 
 /* Sums that are equal where two calls' arguments are equal in whatever order (`exact`), or in
  * letters and digits alone (`loose`). Texts with escapes and long ones are declined. */
@@ -1041,6 +1066,8 @@ documents_of(Look *look, const Span *span, Documents *found)
             seen |= 1 << which;
             TAKE(text_or_null(look, &from, &text));
             telling |= which < 4 && text.size;
+            if (which < 4)
+                read_by_system(look, text, 0);
             if (which == 1 || which == 2) {
                 found->texts[found->count++] = text;
                 found->size += text.size + 1;
@@ -1453,6 +1480,8 @@ genai(Look *look, Span *span, Text key, const Value *value)
             return once(&span->arguments, value);
         if (is(rest, "tool.call.result"))
             return once(&span->result, value);
+        if (is(rest, "tool.definitions"))
+            return once(&span->definitions, value);
         return is(rest, "tool.call.id") || is(rest, "tool.type") || is(rest, "tool.description");
     }
     if (is(rest, "operation.name")) {
@@ -1484,7 +1513,9 @@ our_own(Span *span, Text key, const Value *value)
         return once(&span->own_workflow, value);
     if (is(rest, "stream.complete"))
         return value->kind == BOOL && value->number == 1;
-    return begins(rest, "key.") || is(rest, "release") || is(rest, "losses") ||
+    if (is(rest, "recovery"))
+        return value->kind == STRING && is(value->text, "first_try");
+    return begins(rest, "key.") || is(rest, "attempt.count") || is(rest, "release") || is(rest, "losses") ||
            is(rest, "complete") || is(rest, "stream.chunks");
 }
 
@@ -1854,8 +1885,107 @@ answer_of(Look *look, const Span *root, Text *found)
     return 1;
 }
 
+static inline int
+is_wordly(uint8_t c)
+{
+    return (lower[c] >= 'a' && lower[c] <= 'z') || (c >= '0' && c <= '9') || c == '_' || c >= 0x80;
+}
+
+/* Whether a lower-case word stands in a text by itself, and is no part of a longer number; in JSON,
+ * whose numbers in lists come to stand beside each other, is none of a list. */
 static int
-answers_well(Text answer, int sources, int chats)
+stands_in(Text text, const uint8_t *word, Py_ssize_t size, int json)
+{
+    Py_ssize_t digit = 0; /* the place to look for: one of few characters */
+    while (!(word[digit] >= '0' && word[digit] <= '9'))
+        digit++;
+    const uint8_t *end = text.at + text.size, *at = text.at;
+    while ((at = memchr(at, word[digit], (size_t)(end - at)))) {
+        const uint8_t *begin = at++ - digit, *rest = begin + size;
+        if (begin < text.at || rest > end)
+            continue;
+        Py_ssize_t i = 0;
+        while (i < size && lower[begin[i]] == word[i])
+            i++;
+        if (i < size || (begin > text.at && is_wordly(begin[-1])) ||
+            (rest < end && is_wordly(*rest)))
+            continue;
+        while (json && rest < end && *rest <= ' ')
+            rest++;
+        if (json && rest < end && *rest == ',')
+            for (; rest + 1 < end && rest[1] <= ' '; rest++)
+                ;
+        int follows = rest + 1 < end && rest[1] >= '0' && rest[1] <= '9';
+        if (follows && (json || *rest == '.' || *rest == ','))
+            continue;
+        return 1;
+    }
+    return 0;
+}
+
+static inline int
+is_letter_or_digit(uint8_t c)
+{
+    return (lower[c] >= 'a' && lower[c] <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* Whether all that could be looked up in an answer stands in what the system had read, word for
+ * word (`grounding`): every run of letters, digits and what joins them that has a digit in it. */
+static int
+is_supported(const Look *look, Text answer, Text request)
+{
+    int worth = answer.high; /* amounts and shares: small numbers count as well */
+    Py_ssize_t total = 0;
+    for (int i = 0; i < look->source_count; i++) {
+        total += look->sources[i].text.size;
+        TAKE(look->sources[i].text.size < 50000);
+    }
+    TAKE(total < 300000 && answer.size < 20000);
+    for (Py_ssize_t i = 0; i < answer.size; i++)
+        worth |= answer.at[i] == '$' || answer.at[i] == '%';
+    for (Py_ssize_t i = 0; i < answer.size; i++) {
+        uint8_t c = answer.at[i], word[40];
+        TAKE(c != '"' && c != '@');
+        if (!is_letter_or_digit(c))
+            continue;
+        Py_ssize_t end = i, digits = 0, dots = 0, size;
+        for (; end < answer.size; end++) {
+            uint8_t d = answer.at[end];
+            if (!is_letter_or_digit(d) && d != '_' && d != '-' && d != '.' && d != '/' && d != ':')
+                break;
+            digits += d >= '0' && d <= '9';
+        }
+        TAKE(!(end < answer.size && answer.at[end] >= 0x80 && digits));
+        TAKE(!(i && answer.at[i - 1] >= 0x80 && digits));
+        TAKE(!(digits && end + 1 < answer.size && answer.at[end] == ',' &&
+               answer.at[end + 1] >= '0' && answer.at[end + 1] <= '9'));
+        size = end - i;
+        while (size && !is_letter_or_digit(answer.at[i + size - 1]))
+            size--;
+        for (Py_ssize_t k = 0; k + 2 < end - i; k++)
+            TAKE(answer.at[i + k] != ':' || answer.at[i + k + 1] != '/');
+        if (digits && !(digits == size && size <= 2 && !worth)) {
+            TAKE(size <= 40);
+            for (Py_ssize_t k = 0; k < size; k++) {
+                word[k] = lower[answer.at[i + k]];
+                dots |= word[k] == '.';
+            }
+            int found = request.size && stands_in(request, word, size, 0);
+            for (int k = 0; k < look->source_count && !found; k++) {
+                Text text = look->sources[k].text;
+                if (look->sources[k].json && (dots || memchr(text.at, '\\', (size_t)text.size)))
+                    continue; /* numbers and escapes may be written otherwise there */
+                found = stands_in(text, word, size, look->sources[k].json);
+            }
+            TAKE(found);
+        }
+        i = end - 1;
+    }
+    return 1;
+}
+
+static int
+answers_well(Text answer, int chats)
 {
     TAKE(answer.size && answer.size < 200000 && is_tame(answer));
     Text end = tail(answer, 240), begin = head(answer, 300);
@@ -1863,16 +1993,105 @@ answers_well(Text answer, int sources, int chats)
         TAKE(!any_of(&announced, end.at, end.at + end.size));
     if (answer.size < (answer.high ? 960 : 240))
         TAKE(!any_of(&limited, answer.at, answer.at + answer.size));
-    if (!chats)
-        TAKE(!any_of(&refused, begin.at, begin.at + begin.size));
-    if (!sources)
-        return 1;
-    for (Py_ssize_t i = 0; i < answer.size; i++) { /* what could be looked up word for word */
+    return chats || !any_of(&refused, begin.at, begin.at + begin.size);
+}
+
+/* Whether there is anything in an answer that could be looked up word for word. */
+static int
+has_specifics(Text answer)
+{
+    for (Py_ssize_t i = 0; i < answer.size; i++) {
         uint8_t c = answer.at[i];
-        TAKE(!(c >= '0' && c <= '9') && c != '"' && c != '@');
-        TAKE(c != ':' || i + 2 >= answer.size || answer.at[i + 1] != '/');
+        if ((c >= '0' && c <= '9') || c == '"' || c == '@' ||
+            (c == ':' && i + 2 < answer.size && answer.at[i + 1] == '/'))
+            return 1;
+    }
+    return 0;
+}
+
+/* --- the tools that a model was offered (`calls`) -------------------------------------------- */
+
+/* Whether an object has a member of a name. */
+static int
+has_member(Look *look, In from, Text wanted)
+{
+    int many = 0;
+    Text name;
+    if (!from.at || !take(&from, '{'))
+        return 0;
+    while (member(look, &from, &many, &name) > 0) {
+        if (equal(name, wanted))
+            return 1;
+        TAKE(value_of(look, &from, 2));
+    }
+    return 0;
+}
+
+/* Marks the calls that are of an offered tool; each has what the tool requires. */
+static int
+offer(Look *look, In *from, const Messages *out, unsigned *offered, int depth)
+{
+    int many = 0, more, functions = 0, schemas = 0;
+    In schema = {0};
+    Text name, tool = {0};
+    TAKE(depth < 2 && take(from, '{'));
+    while ((more = member(look, from, &many, &name)) > 0) {
+        TAKE(many <= MEMBERS);
+        if (is(name, "function")) {
+            TAKE(!functions++ && offer(look, from, out, offered, depth + 1));
+        } else if (is(name, "name")) {
+            TAKE(!tool.at && take(from, '"') && text_of(look, from, &tool));
+        } else {
+            In begin = *from;
+            TAKE(value_of(look, from, 1));
+            if (is(name, "parameters") || is(name, "inputSchema") || is(name, "input_schema")) {
+                TAKE(!schemas++);
+                schema = (In){begin.at, from->at};
+            }
+        }
+    }
+    TAKE(!more && !(functions && (tool.at || schemas)));
+    if (functions)
+        return 1;
+    TAKE(tool.at);
+    for (int i = 0; i < out->calls; i++) {
+        In left = schema;
+        int members = 0;
+        if (!equal(out->called[i].name, tool))
+            continue;
+        TAKE(!(*offered >> i & 1));
+        *offered |= 1u << i;
+        if (!schema.at)
+            continue;
+        TAKE(take(&left, '{'));
+        while (member(look, &left, &members, &name) > 0) {
+            if (!is(name, "required")) {
+                TAKE(value_of(look, &left, 2));
+                continue;
+            }
+            int required = 0;
+            TAKE(take(&left, '['));
+            while ((more = element(&left, &required)) > 0) {
+                TAKE(take(&left, '"') && text_of(look, &left, &name));
+                TAKE(has_member(look, out->called[i].arguments, name));
+            }
+            TAKE(!more);
+        }
     }
     return 1;
+}
+
+static int
+calls_what_was_offered(Look *look, Text definitions, const Messages *out)
+{
+    In from = {definitions.at, definitions.at + definitions.size};
+    int many = 0, more;
+    unsigned offered = 0;
+    TAKE(take(&from, '['));
+    while ((more = element(&from, &many)) > 0)
+        TAKE(offer(look, &from, out, &offered, 0));
+    TAKE(!more && is_over(&from));
+    return !many || offered == (1u << out->calls) - 1;
 }
 
 static int
@@ -1892,6 +2111,7 @@ nothing_to_find(Look *look)
         TAKE((span->operation == TOOL) == (span->tool.at != NULL));
         TAKE(span->operation == TOOL || (!span->arguments.at && !span->result.at));
         TAKE(span->operation == RETRIEVAL || !span->documents.at);
+        TAKE(span->operation == CHAT || !span->definitions.at);
         if (span->operation == CHAT || span->operation == TOOL || span->operation == RETRIEVAL ||
             span->operation == OTHER) { /* two instrumentations may have recorded one call */
             TAKE(!scope.at || equal(scope, span->scope));
@@ -1900,8 +2120,8 @@ nothing_to_find(Look *look)
         }
         if (span->given.at || span->answered.at) {
             span->messages = at;
-            memset(&look->inputs[at], 0, offsetof(Messages, turns));
-            memset(&look->outputs[at], 0, offsetof(Messages, turns));
+            memset(&look->inputs[at], 0, offsetof(Messages, called));
+            memset(&look->outputs[at], 0, offsetof(Messages, called));
             look->inputs[at].turn_count = 0;
             if (span->given.at)
                 TAKE(messages_of(look, span->given, &look->inputs[at], 0));
@@ -1914,6 +2134,8 @@ nothing_to_find(Look *look)
         case CHAT:
             TAKE(chat_count < CHATS);
             chats[chat_count++] = at;
+            if (span->definitions.at && span->answered.at)
+                TAKE(calls_what_was_offered(look, span->definitions, &look->outputs[at]));
             if (span->asked.size && span->used.size && !equal(span->asked, span->used))
                 TAKE(put_text(look, "\x1em") && put_name(look, span->asked, 200) &&
                      put_text(look, "\x1f") && put_name(look, span->used, 200));
@@ -1926,6 +2148,7 @@ nothing_to_find(Look *look)
                 break;
             TAKE(put_text(look, "\x1et") && put_name(look, span->tool, 100));
             TAKE(result_of(look, span->result));
+            read_by_system(look, span->result, 1);
             sources = 1;
             break;
         case RETRIEVAL:
@@ -1942,10 +2165,13 @@ nothing_to_find(Look *look)
     TAKE(no_tool_twice(look) && says_well(look, chats, chat_count));
     TAKE(asks_nothing_again(look, chats, chat_count));
     TAKE(answer_of(look, &look->spans[root], &answer));
-    TAKE(answers_well(answer, sources, chat_count));
-    if (retrieved)
-        TAKE(request_of(look, &look->spans[root], &request) && knows_the_words(request, &first));
-    return 1;
+    TAKE(answers_well(answer, chat_count));
+    int specific = sources && has_specifics(answer);
+    if (retrieved || specific)
+        TAKE(request_of(look, &look->spans[root], &request));
+    if (specific)
+        TAKE(is_supported(look, answer, request));
+    return !retrieved || knows_the_words(request, &first);
 }
 
 static int
@@ -1986,7 +2212,7 @@ sift(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
     const uint8_t *otlp = (const uint8_t *)PyBytes_AS_STRING(given[0]);
     if (size > 1 << 20 || look.loop_calls < 2)
         Py_RETURN_NONE;
-    look.count = 0, look.tokens = 0;
+    look.count = look.source_count = 0, look.tokens = 0;
     if (!spans_of(&look, (In){otlp, otlp + size}))
         Py_RETURN_NONE;
     uint8_t *scratch = PyMem_Malloc((size_t)size + 16);

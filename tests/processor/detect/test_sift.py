@@ -1,0 +1,320 @@
+"""What the sift lets pass holds no finding, whatever it is; and it lets most of the plain pass."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import corpus
+from edge_traces import NOW, edge_trace
+from fidelity_otel.model import Finding
+from fidelity_otel.processor import native, wire
+from fidelity_otel.processor.contract import Contract, Contracts, Rule
+from fidelity_otel.processor.detect import DEFAULT, DetectSettings, History, detect
+from fidelity_otel.processor.detect.facts import Facts
+from fidelity_otel.processor.detect.risk import PRIOR
+from fidelity_otel.processor.detect.shapes import shape_of
+from fidelity_otel.processor.live import make_pipeline
+from fidelity_otel.processor.pipeline import Decided, Input
+from fidelity_otel.processor.read import read_otlp
+from fidelity_otel.processor.read_files import requests_in
+from fidelity_otel.processor.sample import Sampler
+from fidelity_otel.processor.sift import Sift, Sifting
+from fidelity_otel.processor.tally import Tally
+from otlp import request, span
+
+pytestmark = pytest.mark.skipif(
+    not native.available(), reason="the native parts were not built: no C compiler"
+)
+FIXTURES = Path(__file__).parents[1] / "dialects" / "fixtures"
+
+
+class Knowing(History):
+    """Has seen everything, everywhere."""
+
+    def is_most_usual(self, workflow: str, name: str, found: tuple[str, ...]) -> bool:
+        return True
+
+
+def sift(
+    settings: DetectSettings = DEFAULT,
+    history: History | None = None,
+    contracts: Contracts | None = None,
+) -> Sift:
+    live: Any = SimpleNamespace(detection=settings, contracts=contracts or Contracts())
+    return Sift(live, history or Knowing())
+
+
+@pytest.fixture(autouse=True)
+def natively() -> Any:
+    before = native.in_use()
+    native.use(True)
+    yield
+    native.use(before == "native")
+
+
+def findings(otlp: bytes, settings: DetectSettings = DEFAULT) -> tuple[Finding, ...]:
+    return detect(read_otlp(otlp), settings)
+
+
+# --- nothing that can be found passes ------------------------------------------------------------
+
+
+def test_no_trace_that_passes_holds_a_finding() -> None:
+    """Six thousand traces at the edges of all detectors, of which hundreds pass."""
+    sifting, passed, modes = sift(), 0, Counter[str]()
+    for seed in range(6000):
+        otlp = edge_trace(seed, share=(0.003, 0.01, 0.03)[seed % 3])
+        found = findings(otlp)
+        modes.update({f.mode for f in found})
+        spans = sifting.spans_of(otlp)
+        if spans:
+            passed += 1
+            assert not found, seed
+            assert spans == len(wire.decode(otlp))
+    assert passed > 400
+    assert len(modes) > 14  # else they are not at the edges of much
+
+
+def test_what_is_asked_of_experience_is_what_the_trace_shows() -> None:
+    """The shapes and the workflow in the key are those that the detector would have looked at."""
+    asked = 0
+    for seed in range(1500):
+        otlp = edge_trace(seed, share=0.005)
+        learned = _Noting()
+        if sift(history=learned).spans_of(otlp):
+            trace = read_otlp(otlp)
+            steps = [s for s in Facts(trace).steps if s.result is not None]
+            shown = Counter((trace.workflow, s.name, shape_of(s.result)) for s in steps)
+            assert learned.told == shown, seed
+            asked += bool(shown)
+    assert asked > 50
+
+
+class _Noting(Knowing):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
+
+    def learn(self, workflow: str, name: str, shapes: Any) -> None:
+        self.told.update((workflow, name, shape) for shape in shapes)
+
+
+def test_bytes_that_were_changed_at_random_do_no_harm() -> None:
+    rng, sifting = random.Random(7), sift()
+    good = [o for o in (edge_trace(n, share=0.003) for n in range(300)) if sifting.spans_of(o)]
+    passed = 0
+    for number in range(8000):
+        changed = _changed(rng, bytearray(good[number % len(good)]))
+        if sifting.spans_of(changed):
+            passed += 1
+            assert not findings(changed), changed
+    assert passed > 300
+
+
+def _changed(rng: random.Random, body: bytearray) -> bytes:
+    for _ in range(rng.choice((1, 1, 1, 2, 5))):
+        at = rng.randrange(len(body))
+        kind = rng.randrange(4)
+        if kind == 0:
+            body[at] = rng.randrange(256)
+        elif kind == 1:
+            body[at] ^= 1 << rng.randrange(8)
+        elif kind == 2:
+            del body[at : at + rng.randrange(1, 9)]
+        else:
+            body[at:at] = body[at : at + rng.randrange(1, 60)] or b"\0"
+        body = body or bytearray(b"\x0a")
+    return bytes(body)
+
+
+@pytest.mark.parametrize("path", corpus.files(), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_the_corpus_passes_only_where_its_file_says_nothing(path: Path) -> None:
+    case = corpus.load(path)
+    spans = [
+        {
+            "trace_id": bytes.fromhex(raw.trace_id),
+            "span_id": bytes.fromhex(raw.span_id),
+            "parent_span_id": bytes.fromhex(raw.parent_id or ""),
+            "name": raw.name,
+            "start_time_unix_nano": raw.start_ns,
+            "end_time_unix_nano": raw.end_ns,
+            "attributes": raw.attributes,
+            "status": {"code": raw.status_code, "message": raw.status_message},
+        }
+        for raw in corpus.raw_spans(case)
+        if not raw.events
+    ]
+    otlp = request(*spans)
+    assert not (sift().spans_of(otlp) and findings(otlp))
+
+
+def test_recorded_traces_of_other_instrumentations_are_left_alone() -> None:
+    def fail(place: str, why: str) -> None:
+        raise AssertionError(f"{place}: {why}")
+
+    for path in sorted(FIXTURES.glob("*.jsonl")):
+        for _, body in requests_in(path.name, path.read_bytes(), fail):
+            for part in wire.split(body).parts:
+                otlp = bytes(part.otlp)
+                assert not (sift().spans_of(otlp) and findings(otlp)), path.name
+
+
+# --- the plain passes, and settings and contracts are heeded -------------------------------------
+
+
+def plain(**more: Any) -> bytes:
+    """A trace of a tool, a model call and a root, without anything to find; `more` of the call."""
+    tool = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "lookup",
+        "gen_ai.tool.call.arguments": '{"order":"A"}',
+        "gen_ai.tool.call.result": '{"order":"A","state":"shipped"}',
+    }
+    chat = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.usage.input_tokens": 90,
+        "gen_ai.output.messages": '[{"role":"assistant","parts":'
+        '[{"type":"text","content":"It is on its way."}]}]',
+        **more,
+    }
+    root = {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": "support"}
+    begin = NOW
+    return request(
+        _timed(span(1, 1, parent=None, name="answer", **root), begin, 5),
+        _timed(span(1, 2, parent=1, name="lookup", **tool), begin + 1, 1),
+        _timed(span(1, 3, parent=1, name="chat", **chat), begin + 2 * 10**9, 1),
+    )
+
+
+def _timed(given: dict[str, Any], begin: int, seconds: int) -> dict[str, Any]:
+    end = begin + seconds * 10**9
+    return {**given, "start_time_unix_nano": begin, "end_time_unix_nano": end}
+
+
+def test_a_plain_trace_passes_with_its_number_of_spans() -> None:
+    assert sift().spans_of(plain()) == 3
+    assert not findings(plain())
+
+
+@pytest.mark.parametrize("name", ["app.ai", "aircraft.kind", "llms.count", "user.id", "http.route"])
+def test_names_of_no_dialect_do_not_matter(name: str) -> None:
+    assert sift().spans_of(plain(**{name: "x"})) == 3
+
+
+@pytest.mark.parametrize("name", ["ai.x", "llm.x", "error.type", "gen_ai.new", "fidelity.new"])
+def test_names_that_may_tell_of_something_are_left_to_those_who_read_them(name: str) -> None:
+    assert not sift().spans_of(plain(**{name: "x"}))
+
+
+def test_limits_that_are_set_are_heeded() -> None:
+    for over in (
+        replace(DEFAULT, max_seconds=4.0),
+        replace(DEFAULT, max_tokens=80),
+        replace(DEFAULT, loop_calls=1),
+    ):
+        assert not sift(over).spans_of(plain())
+    for within in (
+        replace(DEFAULT, max_seconds=6.0),
+        replace(DEFAULT, max_tokens=100),
+        replace(DEFAULT, loop_calls=2),
+    ):
+        assert sift(within).spans_of(plain()) == 3
+
+
+def test_new_settings_and_contracts_count_at_once() -> None:
+    live: Any = SimpleNamespace(detection=DEFAULT, contracts=Contracts())
+    one = Sift(live, Knowing())
+    assert one.spans_of(plain()) == 3
+    live.detection = replace(DEFAULT, max_seconds=4.0)
+    assert not one.spans_of(plain())
+    live.detection = DEFAULT
+    live.contracts = Contracts([Contract("support", (Rule("r", "code", lambda _: ()),))])
+    assert not one.spans_of(plain())
+    live.contracts = Contracts([Contract("another", (Rule("r", "code", lambda _: ()),))])
+    assert one.spans_of(plain()) == 3
+
+
+def test_a_model_that_was_swapped_does_not_pass() -> None:
+    swapped = plain().replace(b"gpt-4o-2024-08-06", b"gpt-3o-2024-08-06")
+    assert findings(swapped)
+    assert not sift().spans_of(swapped)
+
+
+def test_a_shape_passes_once_it_is_known_as_the_usual_one() -> None:
+    history = History()
+    one = sift(history=history)
+    assert not one.spans_of(plain())  # the first of its kind: detection learns it
+    detect(read_otlp(plain()), history=history)
+    assert one.spans_of(plain()) == 3
+    other = plain().replace(b'"state"', b'"stage"')
+    assert not one.spans_of(other)
+    for _ in range(30):
+        assert one.spans_of(plain()) == 3
+    assert detect(read_otlp(other.replace(b'"order":"A",', b'"orders":"",')), history=history)
+
+
+def test_without_the_native_part_nothing_passes() -> None:
+    native.use(False)
+    assert not sift().spans_of(plain())
+
+
+# --- with the sift, the same traces are stored as without ----------------------------------------
+
+
+def test_the_same_is_decided_and_counted_with_and_without() -> None:
+    bodies = [edge_trace(seed, share=0.003) for seed in range(900)]
+    batch = [
+        Input(wire.decode(each)[0].trace_id, [each], "root", unique=True) for each in bodies
+    ]
+    told, told_sifted = Tally(), Tally()
+    plainly, _ = _decided(batch, told, sifted=False)
+    sifted, spared = _decided(batch, told_sifted, sifted=True)
+    assert [d.end for d in plainly] == [d.end for d in sifted]
+    assert [d.record for d in plainly] == [d.record for d in sifted]
+    assert told.all() == told_sifted.all()
+    assert spared > 60
+
+
+def _decided(batch: list[Input], tally: Tally, *, sifted: bool) -> tuple[list[Decided], int]:
+    live: Any = SimpleNamespace(
+        detection=DEFAULT,
+        contracts=Contracts(),
+        risk_model=PRIOR,
+        sampler=Sampler({"sample.keep_share": 0.1}, "salt"),
+    )
+    history = History()
+    pipeline = _Counting(make_pipeline(live, tally, history))
+    decides = (
+        Sifting(pipeline, Sift(live, history), keep=live.sampler.keeps, tally=tally)
+        if sifted
+        else pipeline
+    )
+    made: list[Decided] = []
+    for at in range(0, len(batch), 30):
+        made += decides.decide(batch[at : at + 30], now_ns=NOW, known={}, body=lambda _: b"")
+    return made, len(batch) - pipeline.asked
+
+
+class _Counting:
+    """Counts what it is asked to decide."""
+
+    def __init__(self, rest: Any) -> None:
+        self._rest, self.asked = rest, 0
+
+    def decide(self, batch: Any, **given: Any) -> list[Decided]:
+        self.asked += len(batch)
+        decided: list[Decided] = self._rest.decide(batch, **given)
+        return decided
+
