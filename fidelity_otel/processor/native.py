@@ -14,7 +14,7 @@ from fidelity_otel.errors import ConfigError
 
 __all__ = ["available", "in_use", "use"]
 
-PARTS: Final = ("_scan", "_read", "_words")
+PARTS: Final = ("_scan", "_journal", "_read", "_words")
 
 
 def _load() -> tuple[Any, ...] | None:
@@ -33,6 +33,7 @@ def _wanted() -> bool:
 
 _found: Final = _load()
 scan: Any = None
+journal: Any = None
 read: Any = None
 words: Any = None
 """The parts, each None where Python is to do its work; look them up at each use."""
@@ -45,8 +46,8 @@ def available() -> bool:
 
 def use(native: bool) -> None:
     """Use the native parts, where they were built, or leave them out; for the whole process."""
-    global scan, read, words
-    scan, read, words = _found if native and _found is not None else (None, None, None)
+    global scan, journal, read, words
+    scan, journal, read, words = _found if native and _found is not None else (None,) * len(PARTS)
 
 
 def in_use() -> str:
