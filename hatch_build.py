@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path("fidelity_otel") / "processor"
-PARTS = ("_scan", "_read", "_words", "_sift")
+PARTS = ("_scan", "_journal", "_read", "_words", "_sift")
 
 
 def compile_parts(root: Path, into: Path) -> list[Path]:

@@ -18,15 +18,15 @@ from spans import SPANS_A_TRACE, TRACES_A_REQUEST, requests
 
 from fidelity_otel.processor import detect as detection
 from fidelity_otel.processor import wire
-from fidelity_otel.processor.assemble import Assembler, AssembleSettings, Place
+from fidelity_otel.processor.assemble import Assembler, AssembleSettings
 from fidelity_otel.processor.detect.facts import Facts
-from fidelity_otel.processor.intake import flags_of
-from fidelity_otel.processor.journal import SPANS, Journal, frame_of_two, pack_spans_head
+from fidelity_otel.processor.journal import Journal, read_parts
 from fidelity_otel.processor.outcomes import outcomes_of
 from fidelity_otel.processor.pipeline import Input, Pipeline
 from fidelity_otel.processor.read import read_trace
 from fidelity_otel.processor.sample import Sampler
 from fidelity_otel.processor.tally import Tally
+from fidelity_otel.processor.wire_records import Records, records_in
 from fidelity_otel.store import open_store
 
 __all__ = ["stages"]
@@ -68,44 +68,26 @@ def _detectors(rounds: Rounds, traces: list[Any], now: int) -> None:
     rounds.time("detect: all", lambda: detection.detect_all(traces, now_ns=now))
 
 
-def _journal(rounds: Rounds, parts: list[wire.Part], folder: Path) -> None:
-    now = time.time_ns()
-
-    def frames() -> list[tuple[bytes, bytes]]:
-        return [
-            frame_of_two(
-                SPANS,
-                pack_spans_head(p.trace_id, p.span_ids),
-                p.otlp,
-                time_ns=now,
-                flags=flags_of(p),
-            )
-            for p in parts
-        ]
-
-    framed = rounds.time("journal: frame", frames)
+def _journal(rounds: Rounds, records: Records, folder: Path) -> None:
     journal = Journal(folder / "journal")
     try:
-        pieces = [piece for each in framed for piece in each]
-        position = rounds.time("journal: write + fdatasync", lambda: journal.write(pieces))
+        write = lambda: journal.write(records.pieces)  # noqa: E731
+        position = rounds.time("journal: write + fdatasync", write)
         places = []
-        for head, otlp in framed:
-            places.append((position, len(head) + len(otlp)))
-            position += len(head) + len(otlp)
-        rounds.time("journal: read back", lambda: [journal.read(at, size) for at, size in places])
+        for _, size, _, _ in records.kept:
+            places.append((position, size))
+            position += size
+        rounds.time("journal: read back", lambda: read_parts(journal, places))
     finally:
         journal.close()
 
 
-def _index(rounds: Rounds, parts: list[wire.Part]) -> None:
+def _index(rounds: Rounds, records: Records) -> None:
     now = time.time_ns()
 
     def add() -> None:
         assembler = Assembler(AssembleSettings())
-        for number, part in enumerate(parts):
-            flags, spans = flags_of(part), len(part.span_ids) // 8
-            place = Place(number, len(part.otlp))
-            assembler.add(part.trace_id, place, spans=spans, flags=flags, now_ns=now)
+        assembler.add_all(records.kept, 0, now)
         for ready in assembler.due(now + 10**12):
             assembler.done(ready)
 
@@ -120,9 +102,12 @@ def stages(count: int) -> dict[str, float]:
     rounds.time("wire: protobuf's own parse", lambda: wire.scan(body))
     batch = rounds.time("wire: split", lambda: wire.split(body))
     bodies = [part.otlp for part in batch.parts]
+    records = rounds.time(
+        "wire: records (split + frame)", lambda: records_in(body, limit=1 << 30, time_ns=now)
+    )
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        _journal(rounds, batch.parts, Path(name))
-        _index(rounds, batch.parts)
+        _journal(rounds, records, Path(name))
+        _index(rounds, records)
         rounds.time("wire: join", lambda: [wire.join([each]) for each in bodies])
         raw = rounds.time("wire: decode", lambda: [wire.decode(each) for each in bodies])
         rounds.time("outcomes", lambda: [outcomes_of(spans) for spans in raw])

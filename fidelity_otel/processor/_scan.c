@@ -1,10 +1,10 @@
 /* The hot part of `wire`, in C: OTLP's bytes taken apart by trace, and read into plain values.
  *
- * `split` and `decode` do what wire.split and wire_decode.decode do, for requests that are written
- * as exporters write them. Whatever is unusual (an unknown field, a field given twice, ids of the
- * wrong size, invalid UTF-8, deep nesting) they decline by returning None, and the caller goes the
- * Python way, which is the only place that knows errors. So both ways give the same by construction,
- * and a test holds them to it.
+ * `split`, `records` and `decode` do what `wire.split`, `wire_records.records_in` and
+ * `wire_decode.decode` do, for requests that are written as exporters write them. Whatever is unusual
+ * (an unknown field, a field given twice, ids of the wrong size, invalid UTF-8, deep nesting) they
+ * decline by returning None, and the caller goes the Python way, which is the only place that knows
+ * errors. So both ways give the same by construction, and a test holds them to it.
  *
  * No byte is read before its bound was checked; nothing is kept of a request but copies of short
  * key-value pairs, in tables of fixed size.
@@ -13,6 +13,8 @@
 #include <Python.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "_crc32.h"
 
 typedef struct {
     const uint8_t *at, *end;
@@ -110,11 +112,16 @@ is_utf8(Bytes text)
 {
     const uint8_t *p = text.at, *end = text.end;
     while (p < end) {
-        uint64_t eight;
+        uint64_t eight, four[4];
+        while (end - p >= 32 && (memcpy(four, p, 32), !((four[0] | four[1] | four[2] | four[3]) &
+                                                        0x8080808080808080ULL)))
+            p += 32;
         if (end - p >= 8 && (memcpy(&eight, p, 8), !(eight & 0x8080808080808080ULL))) {
             p += 8;
             continue;
         }
+        if (p == end)
+            break;
         uint8_t first = *p;
         if (first < 0x80) {
             p++;
@@ -656,9 +663,8 @@ run_from(const Request *request, Py_ssize_t first)
     return run;
 }
 
-/* (trace id, span ids, otlp, root, complete, carrier) */
-static PyObject *
-part_of(const Request *request, const Trace *trace)
+static size_t
+otlp_size(const Request *request, const Trace *trace)
 {
     size_t size = 0;
     for (Py_ssize_t at = trace->first; at >= 0;) {
@@ -666,14 +672,13 @@ part_of(const Request *request, const Trace *trace)
         size += field_size(run.whole);
         at = run.next;
     }
-    PyObject *ids = PyBytes_FromStringAndSize(NULL, 8 * trace->count);
-    PyObject *otlp = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-    if (ids == NULL || otlp == NULL) {
-        Py_XDECREF(ids);
-        Py_XDECREF(otlp);
-        return NULL;
-    }
-    char *id = PyBytes_AS_STRING(ids), *to = PyBytes_AS_STRING(otlp);
+    return size;
+}
+
+/* A trace's spans as a request of their own, and their ids. */
+static void
+put_trace(const Request *request, const Trace *trace, char *ids, char *to)
+{
     for (Py_ssize_t at = trace->first; at >= 0;) {
         Run run = run_from(request, at);
         to = put_head(to, TAG(1, DELIMITED), run.whole);
@@ -683,27 +688,32 @@ part_of(const Request *request, const Trace *trace)
         for (; at != run.next; at = AT(request->items, Item, at)->next) {
             const Item *item = AT(request->items, Item, at);
             to = put_field(to, TAG(2, DELIMITED), item->raw);
-            memcpy(id, item->span_id, 8);
-            id += 8;
+            memcpy(ids, item->span_id, 8);
+            ids += 8;
         }
     }
+}
+
+/* (trace id, span ids, otlp, root, complete, carrier) */
+static PyObject *
+part_of(const Request *request, const Trace *trace)
+{
+    PyObject *ids = PyBytes_FromStringAndSize(NULL, 8 * trace->count);
+    PyObject *otlp = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)otlp_size(request, trace));
+    if (ids == NULL || otlp == NULL) {
+        Py_XDECREF(ids);
+        Py_XDECREF(otlp);
+        return NULL;
+    }
+    put_trace(request, trace, PyBytes_AS_STRING(ids), PyBytes_AS_STRING(otlp));
     return Py_BuildValue("(ONNOOO)", trace->id, ids, otlp, trace->root ? Py_True : Py_False,
                          trace->complete ? Py_True : Py_False,
                          trace->carrier ? Py_True : Py_False);
 }
 
 static PyObject *
-parts_of(const Request *request, Py_ssize_t limit)
+parts_of(const Request *request)
 {
-    size_t grown = 0;
-    for (Py_ssize_t i = 0; i < request->traces.count; i++)
-        for (Py_ssize_t at = AT(request->traces, Trace, i)->first; at >= 0;) {
-            Run run = run_from(request, at);
-            grown += envelope_size(run.resource) + run.inner;
-            at = run.next;
-        }
-    if (limit < 0 || grown > (size_t)limit)
-        Py_RETURN_NONE;
     PyObject *parts = PyList_New(request->traces.count);
     for (Py_ssize_t i = 0; parts != NULL && i < request->traces.count; i++) {
         PyObject *part = part_of(request, AT(request->traces, Trace, i));
@@ -715,39 +725,162 @@ parts_of(const Request *request, Py_ssize_t limit)
     return parts;
 }
 
-static PyObject *
-split(PyObject *Py_UNUSED(module), PyObject *args)
+/* The journal's records of kind 1; journal/__init__.py has the layout, a test compares the two. */
+enum { RECORD_MAGIC = 0xf1de, RECORD_SPANS = 1, RECORD_HEAD = 16, RECORD_SIZE = 20 };
+enum { FLAG_ROOT = 1, FLAG_COMPLETE = 2, FLAG_CARRIER = 4 };
+
+static int
+flags_of(const Trace *trace)
 {
-    Py_buffer body;
-    Py_ssize_t limit, latest = -1;
-    Request request = {.items.each = sizeof(Item),
-                       .traces.each = sizeof(Trace),
-                       .scopes.each = sizeof(Envelope),
-                       .resources.each = sizeof(Envelope)};
-    if (!PyArg_ParseTuple(args, "y*ny#y#:split", &body, &limit, &request.names.marker,
-                          &request.names.marker_size, &request.names.carrier,
-                          &request.names.carrier_size))
+    return (trace->root ? FLAG_ROOT : 0) | (trace->complete ? FLAG_COMPLETE : 0) |
+           (trace->carrier ? FLAG_CARRIER : 0);
+}
+
+static uint8_t *
+put_little(uint8_t *to, uint64_t number, int size)
+{
+    for (; size--; number >>= 8)
+        *to++ = (uint8_t)number;
+    return to;
+}
+
+static size_t
+record_size(const Trace *trace, size_t otlp)
+{
+    return RECORD_SIZE + 16 + 4 + 8 * (size_t)trace->count + otlp;
+}
+
+static void
+put_record(const Request *request, const Trace *trace, uint64_t time, size_t size, uint8_t *record)
+{
+    uint8_t *to = put_little(record, RECORD_MAGIC, 2);
+    *to++ = RECORD_SPANS;
+    *to++ = (uint8_t)flags_of(trace);
+    to = put_little(to, size - RECORD_SIZE, 4);
+    put_little(to, time, 8);
+    uint8_t *payload = record + RECORD_SIZE;
+    memcpy(payload, PyBytes_AS_STRING(trace->id), 16);
+    to = put_little(payload + 16, (uint64_t)trace->count, 4);
+    put_trace(request, trace, (char *)to, (char *)to + 8 * trace->count);
+    uint32_t sum = crc32_of(0, record, RECORD_HEAD);
+    put_little(record + RECORD_HEAD, crc32_of(sum, payload, size - RECORD_SIZE), 4);
+}
+
+/* (records behind one another, [(trace id, size of its record, number of spans, flags), …]) */
+static PyObject *
+records_of(const Request *request, uint64_t time)
+{
+    size_t whole = 0, *sizes = PyMem_Calloc((size_t)request->traces.count + 1, sizeof(size_t));
+    if (sizes == NULL)
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < request->traces.count; i++) {
+        const Trace *trace = AT(request->traces, Trace, i);
+        whole += sizes[i] = record_size(trace, otlp_size(request, trace));
+        if (sizes[i] - RECORD_SIZE > UINT32_MAX) {
+            PyMem_Free(sizes);
+            Py_RETURN_NONE;
+        }
+    }
+    PyObject *records = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)whole);
+    PyObject *places = records == NULL ? NULL : PyList_New(request->traces.count);
+    uint8_t *to = records == NULL ? NULL : (uint8_t *)PyBytes_AS_STRING(records);
+    for (Py_ssize_t i = 0; places != NULL && i < request->traces.count; i++) {
+        const Trace *trace = AT(request->traces, Trace, i);
+        put_record(request, trace, time, sizes[i], to);
+        to += sizes[i];
+        PyObject *place = Py_BuildValue("(Onni)", trace->id, (Py_ssize_t)sizes[i], trace->count,
+                                        flags_of(trace));
+        if (place == NULL)
+            Py_CLEAR(places);
+        else
+            PyList_SET_ITEM(places, i, place);
+    }
+    PyMem_Free(sizes);
+    if (places == NULL) {
+        Py_XDECREF(records);
         return NULL;
-    int took = (request.numbers = PyDict_New()) == NULL ? -1 : 1;
-    Bytes from = {body.buf, (const uint8_t *)body.buf + body.len};
+    }
+    return Py_BuildValue("(NN)", records, places);
+}
+
+/* Bytes of all parts together, as `wire.split` counts them. */
+static int
+exceeds(const Request *request, Py_ssize_t limit)
+{
+    size_t grown = 0;
+    for (Py_ssize_t i = 0; i < request->traces.count; i++)
+        for (Py_ssize_t at = AT(request->traces, Trace, i)->first; at >= 0;) {
+            Run run = run_from(request, at);
+            grown += envelope_size(run.resource) + run.inner;
+            at = run.next;
+        }
+    return limit < 0 || grown > (size_t)limit;
+}
+
+/* Take a request apart. 1: done, 0: declined, -1: an exception is set. */
+static int
+take_request(Request *request, Bytes from, Py_ssize_t limit)
+{
+    Py_ssize_t latest = -1;
+    request->items.each = sizeof(Item);
+    request->traces.each = sizeof(Trace);
+    request->scopes.each = request->resources.each = sizeof(Envelope);
+    request->numbers = PyDict_New();
+    int took = request->numbers == NULL ? -1 : 1;
     while (took == 1 && from.at < from.end) {
         Bytes inner;
         took = read_tag(&from) == TAG(1, DELIMITED) && read_delimited(&from, &inner);
         if (took)
-            took = take_resource(&request, inner, &latest);
+            took = take_resource(request, inner, &latest);
     }
-    PyObject *found = NULL;
-    if (took == 1)
-        found = parts_of(&request, limit);
-    else if (took == 0)
-        found = Py_NewRef(Py_None);
-    for (Py_ssize_t i = 0; i < request.traces.count; i++)
-        Py_XDECREF(AT(request.traces, Trace, i)->id);
-    PyMem_Free(request.items.data);
-    PyMem_Free(request.traces.data);
-    PyMem_Free(request.scopes.data);
-    PyMem_Free(request.resources.data);
-    Py_XDECREF(request.numbers);
+    return took == 1 ? !exceeds(request, limit) : took;
+}
+
+static void
+free_request(Request *request)
+{
+    for (Py_ssize_t i = 0; i < request->traces.count; i++)
+        Py_XDECREF(AT(request->traces, Trace, i)->id);
+    PyMem_Free(request->items.data);
+    PyMem_Free(request->traces.data);
+    PyMem_Free(request->scopes.data);
+    PyMem_Free(request->resources.data);
+    Py_XDECREF(request->numbers);
+}
+
+static PyObject *
+split(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Py_buffer body;
+    Py_ssize_t limit;
+    Request request = {0};
+    if (!PyArg_ParseTuple(args, "y*ny#y#:split", &body, &limit, &request.names.marker,
+                          &request.names.marker_size, &request.names.carrier,
+                          &request.names.carrier_size))
+        return NULL;
+    Bytes from = {body.buf, (const uint8_t *)body.buf + body.len};
+    int took = take_request(&request, from, limit);
+    PyObject *found = took < 0 ? NULL : took ? parts_of(&request) : Py_NewRef(Py_None);
+    free_request(&request);
+    PyBuffer_Release(&body);
+    return found;
+}
+
+static PyObject *
+records(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Py_buffer body;
+    Py_ssize_t limit;
+    unsigned long long time;
+    Request request = {0};
+    if (!PyArg_ParseTuple(args, "y*ny#y#K:records", &body, &limit, &request.names.marker,
+                          &request.names.marker_size, &request.names.carrier,
+                          &request.names.carrier_size, &time))
+        return NULL;
+    Bytes from = {body.buf, (const uint8_t *)body.buf + body.len};
+    int took = take_request(&request, from, limit);
+    PyObject *found = took < 0 ? NULL : took ? records_of(&request, time) : Py_NewRef(Py_None);
+    free_request(&request);
     PyBuffer_Release(&body);
     return found;
 }
@@ -1254,6 +1387,8 @@ decode(PyObject *Py_UNUSED(module), PyObject *args)
 static PyMethodDef methods[] = {
     {"split", split, METH_VARARGS,
      "split(body, limit, marker, carrier): parts by trace, or None where declined."},
+    {"records", records, METH_VARARGS,
+     "records(body, limit, marker, carrier, time): the journal's records, or None where declined."},
     {"decode", decode, METH_VARARGS,
      "decode(otlp, RawSpan, Event, Link): a list of spans, or None where declined."},
     {NULL, NULL, 0, NULL},
@@ -1266,5 +1401,6 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC
 PyInit__scan(void)
 {
+    crc_prepare();
     return PyModule_Create(&definition);
 }

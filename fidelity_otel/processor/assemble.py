@@ -11,28 +11,28 @@ Times are ns of any clock that does not jump, the same for every call.
 from __future__ import annotations
 
 import heapq
-import struct
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from fidelity_otel.processor.journal import CARRIER, COMPLETE, ROOT
+from fidelity_otel.processor.waiting import (
+    CODES,
+    FOREVER,
+    INCOMPLETE,
+    PACKED,
+    Place,
+    Waiting,
+)
 
 __all__ = ["INCOMPLETE", "AssembleSettings", "Assembler", "Place", "Ready"]
 
-INCOMPLETE: Final = frozenset(
-    {"idle", "max_age", "max_spans", "max_bytes", "pressure", "input_end", "damaged"}
-)
-"""Reasons that mean: decided although spans may be missing."""
-
 _NS: Final = 1_000_000_000
-_FOREVER: Final = 1 << 63
 _LONGEST: Final = 1 << 62
 _TICK: Final = 1 << 24  # ns: traces that are due within 17 ms are planned together
-_PACKED: Final = struct.Struct("<6Q2IB")
-_REASONS: Final = ("", "root", "complete", "late", "outcome", *sorted(INCOMPLETE))
-_CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
+_ROOTED: Final = CODES["root"]
+_PLAIN: Final = (0, ROOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,6 @@ class AssembleSettings:
         return cls(**given)
 
 
-class Place(NamedTuple):
-    """Where a part of a trace lies in the journal: position and size of its record, in bytes."""
-
-    position: int
-    size: int
-
-
 class Ready(NamedTuple):
     """A trace to decide now, why now, and where its parts are.
 
@@ -74,66 +67,6 @@ class Ready(NamedTuple):
     spans: int
     first_ns: int
     last_ns: int
-
-
-class _Waiting:
-    """A trace that waits, as it is worked on; between times it is kept packed, in 57 bytes."""
-
-    __slots__ = (
-        "bytes",
-        "ends_ns",
-        "first_ns",
-        "last_ns",
-        "position",
-        "reason",
-        "size",
-        "spans",
-        "wakes_ns",
-    )
-
-    def __init__(self, now_ns: int, place: Place) -> None:
-        self.position, self.size = place  # of its first part
-        self.spans = 0
-        self.bytes = 0  # of all parts
-        self.first_ns = self.last_ns = now_ns
-        self.ends_ns = _FOREVER  # when it is due for `reason`, whatever else comes
-        self.reason = ""
-        self.wakes_ns = _FOREVER  # the time under which the agenda has it
-
-    def packed(self) -> bytes:
-        return _PACKED.pack(
-            self.position,
-            self.bytes,
-            self.first_ns,
-            self.last_ns,
-            self.ends_ns,
-            self.wakes_ns,
-            self.size,
-            self.spans,
-            _CODES[self.reason],
-        )
-
-    @classmethod
-    def of(cls, packed: bytes) -> _Waiting:
-        self = cls.__new__(cls)
-        (
-            self.position,
-            self.bytes,
-            self.first_ns,
-            self.last_ns,
-            self.ends_ns,
-            self.wakes_ns,
-            self.size,
-            self.spans,
-            code,
-        ) = _PACKED.unpack(packed)
-        self.reason = _REASONS[code]
-        return self
-
-    def end(self, at_ns: int, reason: str) -> None:
-        """It is due at a time at the latest."""
-        if at_ns < self.ends_ns:
-            self.ends_ns, self.reason = at_ns, reason
 
 
 class Assembler:
@@ -172,7 +105,7 @@ class Assembler:
     def oldest_seconds(self, now_ns: int) -> float:
         """For how long the trace that waits longest has waited; 0 where none does."""
         first = next(iter(self._waiting.values()), None)
-        return 0.0 if first is None else max(0.0, (now_ns - _Waiting.of(first).first_ns) / _NS)
+        return 0.0 if first is None else max(0.0, (now_ns - Waiting.of(first).first_ns) / _NS)
 
     def add(self, trace_id: bytes, place: Place, *, spans: int, flags: int, now_ns: int) -> None:
         """A part of a trace has become durable.
@@ -186,16 +119,16 @@ class Assembler:
         """
         packed = self._waiting.get(trace_id)
         if packed is None:
-            waiting = _Waiting(now_ns, place)
+            waiting = Waiting(now_ns, place)
             if flags & CARRIER:
                 waiting.end(now_ns + self._settle, "outcome")
             elif trace_id in self._decided or trace_id in self._deciding:
                 waiting.end(now_ns + self._settle, "late")
         else:
-            waiting = _Waiting.of(packed)
+            waiting = Waiting.of(packed)
             self._more.setdefault(trace_id, array("Q")).extend(place)
             if waiting.reason == "outcome" and not flags & CARRIER:
-                waiting.ends_ns, waiting.reason = _FOREVER, ""
+                waiting.ends_ns, waiting.reason = FOREVER, ""
         waiting.spans += spans
         waiting.bytes += place.size
         waiting.last_ns = max(waiting.last_ns, now_ns)
@@ -211,12 +144,50 @@ class Assembler:
             waiting.end(now_ns, "max_bytes")
         self._keep(trace_id, waiting)
 
-    def _due(self, waiting: _Waiting) -> tuple[int, str]:
+    def add_all(
+        self, kept: Iterable[tuple[bytes, int, int, int]], position: int, now_ns: int
+    ) -> None:
+        """`add` of the parts of one request, which lie behind one another.
+
+        Args:
+            kept: trace id, size, number of spans and flags of each.
+            position: of the first one.
+            now_ns: when the request was received.
+        """
+        settle, idle = now_ns + self._settle, now_ns + min(self._idle, self._max_age)
+        max_spans, max_bytes = self.settings.max_spans, self.settings.max_trace_bytes
+        at_root, at_none = min(settle, idle) & -_TICK, idle & -_TICK
+        new: dict[int, list[bytes]] = {at_root: [], at_none: []}
+        for trace_id, size, spans, flags in kept:
+            if (
+                flags not in _PLAIN
+                or spans >= max_spans
+                or size >= max_bytes
+                or trace_id in self._waiting
+                or trace_id in self._decided
+                or trace_id in self._deciding
+            ):
+                place = Place(position, size)
+                self.add(trace_id, place, spans=spans, flags=flags, now_ns=now_ns)
+            else:  # what `add` would do with a new trace: most parts are one
+                at, ends, code = (at_root, settle, _ROOTED) if flags else (at_none, FOREVER, 0)
+                self._waiting[trace_id] = PACKED.pack(
+                    position, size, now_ns, now_ns, ends, at, size, spans, code
+                )
+                self.waiting_spans += spans
+                self.waiting_bytes += size
+                new[at].append(trace_id)
+            position += size
+        for at, planned in new.items():
+            if planned:
+                self._agree(at, planned)
+
+    def _due(self, waiting: Waiting) -> tuple[int, str]:
         idle, age = waiting.last_ns + self._idle, waiting.first_ns + self._max_age
         at, reason = (idle, "idle") if idle <= age else (age, "max_age")
         return (waiting.ends_ns, waiting.reason) if waiting.ends_ns <= at else (at, reason)
 
-    def _keep(self, trace_id: bytes, waiting: _Waiting) -> None:
+    def _keep(self, trace_id: bytes, waiting: Waiting) -> None:
         """Keep what changed; put the trace on the agenda where it is due earlier than planned.
 
         That it is due later, because something came in, is found out when its time comes.
@@ -226,14 +197,18 @@ class Assembler:
             self._plan(trace_id, waiting, at & -_TICK)
         self._waiting[trace_id] = waiting.packed()
 
-    def _plan(self, trace_id: bytes, waiting: _Waiting, at_ns: int) -> None:
+    def _plan(self, trace_id: bytes, waiting: Waiting, at_ns: int) -> None:
         waiting.wakes_ns = at_ns
+        self._agree(at_ns, [trace_id])
+
+    def _agree(self, at_ns: int, trace_ids: list[bytes]) -> None:
+        """Put traces on the agenda."""
         planned = self._agenda.get(at_ns)
         if planned is None:
-            self._agenda[at_ns] = [trace_id]
+            self._agenda[at_ns] = trace_ids
             heapq.heappush(self._times, at_ns)
         else:
-            planned.append(trace_id)
+            planned += trace_ids
 
     def due(self, now_ns: int, limit: int = 1_000, *, max_bytes: int = 64 << 20) -> list[Ready]:
         """Take the traces that are due, earliest first.
@@ -258,7 +233,7 @@ class Assembler:
                 packed = self._waiting.get(trace_id)
                 if packed is None:
                     continue  # decided meanwhile
-                waiting = _Waiting.of(packed)
+                waiting = Waiting.of(packed)
                 if waiting.wakes_ns != at:
                     continue  # an older plan
                 due_ns, reason = self._due(waiting)
@@ -268,38 +243,39 @@ class Assembler:
                     self._waiting[trace_id] = waiting.packed()
                     continue
                 size += waiting.bytes
-                taken.append(self._take(trace_id, reason))
+                taken.append(self._take(trace_id, reason, waiting))
         surplus = len(self._waiting) - self.settings.max_waiting_traces
         for trace_id in [i for i, _ in zip(self._waiting, range(surplus), strict=False)]:
             if len(taken) >= limit:
                 break
-            taken.append(self._take(trace_id, "pressure"))
+            waiting = Waiting.of(self._waiting[trace_id])
+            taken.append(self._take(trace_id, "pressure", waiting))
         return taken
 
     def oldest(self, count: int, reason: str) -> list[Ready]:
         """Take the traces that wait longest, due or not: under pressure, or at the end of input."""
         found = [trace_id for trace_id, _ in zip(self._waiting, range(count), strict=False)]
+        waiting = [Waiting.of(self._waiting[trace_id]) for trace_id in found]
         return [
-            self._take(trace_id, _Waiting.of(self._waiting[trace_id]).reason or reason)
-            for trace_id in found
+            self._take(i, each.reason or reason, each)
+            for i, each in zip(found, waiting, strict=True)
         ]
 
-    def _take(self, trace_id: bytes, reason: str) -> Ready:
-        places = self._places(trace_id)
-        waiting = self._drop(trace_id)
-        upto = max(p.position + p.size for p in places)
+    def _take(self, trace_id: bytes, reason: str, waiting: Waiting) -> Ready:
+        places = (Place(waiting.position, waiting.size), *self._further(trace_id))
+        self._drop(trace_id, waiting)
+        upto = max([position + size for position, size in places])
         first, last = waiting.first_ns, waiting.last_ns
         ready = Ready(trace_id, reason, places, upto, waiting.spans, first, last)
         self._deciding.setdefault(trace_id, []).append(ready)
         return ready
 
-    def _drop(self, trace_id: bytes) -> _Waiting:
-        waiting = _Waiting.of(self._waiting.pop(trace_id))
+    def _drop(self, trace_id: bytes, waiting: Waiting) -> None:
+        del self._waiting[trace_id]
         self._more.pop(trace_id, None)
         self._displaced.discard(trace_id)
         self.waiting_spans -= waiting.spans
         self.waiting_bytes -= waiting.bytes
-        return waiting
 
     def done(self, ready: Ready) -> None:
         """The trace is decided and stored: its bytes are not needed any more."""
@@ -312,22 +288,23 @@ class Assembler:
     def again(self, ready: Ready, at_ns: int) -> None:
         """The trace could not be decided: it waits until a time, with what came meanwhile."""
         self._leave(ready)
-        waiting = _Waiting(ready.first_ns, ready.places[0])
+        waiting = Waiting(ready.first_ns, ready.places[0])
         places = list(ready.places)
         waiting.spans = ready.spans
         if ready.trace_id in self._waiting:
             places += self._places(ready.trace_id)
-            later = self._drop(ready.trace_id)
+            later = Waiting.of(self._waiting[ready.trace_id])
+            self._drop(ready.trace_id, later)
             waiting.spans += later.spans
             waiting.last_ns = later.last_ns
         waiting.ends_ns, waiting.reason = at_ns, ready.reason
         self._displace(ready.trace_id, waiting, places)
 
-    def _displace(self, trace_id: bytes, waiting: _Waiting, places: Sequence[Place]) -> None:
+    def _displace(self, trace_id: bytes, waiting: Waiting, places: Sequence[Place]) -> None:
         """Keep a trace that is not waiting, whose parts are not the last ones that came in."""
         waiting.position, waiting.size = places[0]
         waiting.bytes = sum(p.size for p in places)
-        waiting.wakes_ns = _FOREVER
+        waiting.wakes_ns = FOREVER
         if len(places) > 1:
             self._more[trace_id] = array("Q", [n for p in places[1:] for n in p])
         self.waiting_spans += waiting.spans
@@ -348,7 +325,8 @@ class Assembler:
         if trace_id not in self._waiting:
             return
         kept = [p for p in self._places(trace_id) if p.position >= upto]
-        waiting = self._drop(trace_id)
+        waiting = Waiting.of(self._waiting[trace_id])
+        self._drop(trace_id, waiting)
         if kept:
             # Rare: a part came in while the trace was being decided. How many spans each part holds
             # is not kept, so the count stays too high by those decided: it is due earlier, no more.
@@ -367,14 +345,19 @@ class Assembler:
         return lowest
 
     def _places(self, trace_id: bytes) -> tuple[Place, ...]:
-        waiting = _Waiting.of(self._waiting[trace_id])
-        more = self._more.get(trace_id, ())
-        first = Place(waiting.position, waiting.size)
-        return (first, *(Place(p, s) for p, s in zip(more[::2], more[1::2], strict=True)))
+        waiting = Waiting.of(self._waiting[trace_id])
+        return (Place(waiting.position, waiting.size), *self._further(trace_id))
+
+    def _further(self, trace_id: bytes) -> list[Place]:
+        """All its places but the first."""
+        more = self._more.get(trace_id)
+        if more is None:
+            return []
+        return [Place(p, s) for p, s in zip(more[::2], more[1::2], strict=True)]
 
     def _begins(self, trace_id: bytes) -> int:
         more = self._more.get(trace_id, ())
-        return min(_Waiting.of(self._waiting[trace_id]).position, *more[::2], _FOREVER)
+        return min(Waiting.of(self._waiting[trace_id]).position, *more[::2], FOREVER)
 
     def below(self, position: int) -> Iterator[tuple[bytes, tuple[Place, ...]]]:
         """The waiting traces that begin below a position, with all their places."""
@@ -393,5 +376,6 @@ class Assembler:
             return
         known = set(before)
         since = [p for p in self._places(trace_id) if p not in known]
-        waiting = self._drop(trace_id)
+        waiting = Waiting.of(self._waiting[trace_id])
+        self._drop(trace_id, waiting)
         self._displace(trace_id, waiting, sorted([*after, *since]))

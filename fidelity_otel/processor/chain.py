@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from fidelity_otel.errors import FidelityError, JournalError, StoreError
@@ -18,10 +19,12 @@ from fidelity_otel.processor.journal import (
     MOVED,
     SPANS,
     Journal,
-    Spans,
+    Part,
+    are_unique,
     frame,
     pack_decided,
     pack_spans,
+    read_parts,
     unpack_decided,
     unpack_spans,
 )
@@ -138,29 +141,20 @@ class Chain:
             self.assembler.done(each)
 
     def _decide(self, ready: Sequence[Ready]) -> None:
+        read = iter(read_parts(self.journal, [place for each in ready for place in each.places]))
         inputs: list[Input] = []
         for each in ready:
-            parts, reason = self._parts(each.places), each.reason
-            bodies = [bytes(part.otlp) for part in parts]
-            if len(bodies) < len(each.places):
-                self._tally.add("parts_damaged", "", len(each.places) - len(bodies))
+            parts = [part for part in islice(read, len(each.places)) if part is not None]
+            reason = each.reason
+            if len(parts) < len(each.places):
+                self._tally.add("parts_damaged", "", len(each.places) - len(parts))
                 reason = "damaged"
-            if bodies:
+            if parts:
+                bodies = [part.otlp for part in parts]
                 inputs.append(Input(each.trace_id.hex(), bodies, reason, _unique(parts)))
             else:
                 self._tally.add("traces_lost", "damaged")
         self._decider.run(inputs)
-
-    def _parts(self, places: Sequence[Place]) -> list[Spans]:
-        parts: list[Spans] = []
-        for place in places:
-            try:
-                record = self.journal.read(place.position, place.size)
-            except (JournalError, OSError) as error:
-                _log.error("spans in the journal are damaged and left out: %s", error)
-                continue
-            parts.append(unpack_spans(record.payload))
-        return parts
 
     def _mark(self, ready: Sequence[Ready]) -> None:
         """Note in the journal what was decided. Without it, a restart finds out from the store."""
@@ -220,9 +214,10 @@ class Chain:
         return frames
 
 
-def _unique(parts: Sequence[Spans]) -> bool:
-    ids = b"".join(part.span_ids for part in parts)
-    return len({ids[i : i + 8] for i in range(0, len(ids), 8)}) * 8 == len(ids)
+def _unique(parts: Sequence[Part]) -> bool:
+    if len(parts) == 1:
+        return parts[0].unique
+    return are_unique(b"".join(part.span_ids for part in parts))
 
 
 def _resolve(future: asyncio.Future[int | FidelityError], outcome: int | FidelityError) -> None:

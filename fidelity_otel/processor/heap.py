@@ -13,11 +13,12 @@ from typing import Final
 
 __all__ = ["steady_heap"]
 
-# The parameters' numbers in malloc.h.
+# The parameters' numbers in malloc.h. A usual request, of a megabyte, and the bodies of a batch of
+# traces stay below: to ask the system for their pages anew each time costs more than to read them.
 _SETTINGS: Final = {
     -8: 2,  # M_ARENA_MAX: heaps
-    -3: 256 << 10,  # M_MMAP_THRESHOLD: from this size on a buffer is on its own, and goes whole
-    -1: 4 << 20,  # M_TRIM_THRESHOLD: free bytes at a heap's end that go back
+    -3: 4 << 20,  # M_MMAP_THRESHOLD: from this size on a buffer is on its own, and goes whole
+    -1: 16 << 20,  # M_TRIM_THRESHOLD: free bytes at a heap's end that go back
 }
 
 

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from opentelemetry.trace import SpanKind, Tracer
 
 from fidelity_otel.errors import FidelityError, JournalFull
-from fidelity_otel.processor import wire
 from fidelity_otel.processor.admission import Admission
-from fidelity_otel.processor.assemble import Assembler, Place
-from fidelity_otel.processor.journal import (
-    CARRIER,
-    COMPLETE,
-    ROOT,
-    SPANS,
-    Journal,
-    frame_of_two,
-    pack_spans_head,
-)
+from fidelity_otel.processor.assemble import Assembler
+from fidelity_otel.processor.journal import Journal
 from fidelity_otel.processor.own_traces import NO_PARENT, OFF
 from fidelity_otel.processor.tally import Tally
 from fidelity_otel.processor.wire_logs import carriers
+from fidelity_otel.processor.wire_records import Records, records_in
 
-__all__ = ["Accepted", "Intake", "flags_of"]
+__all__ = ["Accepted", "Intake"]
 
 _REST_SECONDS: Final = 0.02
 
@@ -42,15 +34,6 @@ Meter = Callable[[str, str, int, int, int], None]
 
 The status is ok, partial, invalid, too_large, refused (come again) or error.
 """
-
-
-def flags_of(part: wire.Part) -> int:
-    """The flags of the record that holds a part."""
-    return (
-        (ROOT if part.root else 0)
-        | (COMPLETE if part.complete else 0)
-        | (CARRIER if part.carrier else 0)
-    )
 
 
 class Intake:
@@ -134,27 +117,20 @@ class Intake:
                     f"{carried.others} log records are no gen_ai.evaluation.result events and were "
                     "left out; send only those here"
                 )
-        batch = wire.split(body, limit=4 * self.max_request_bytes)
-        if batch.parts:
+        now = self._clock()
+        records = records_in(body, limit=4 * self.max_request_bytes, time_ns=now)
+        if records.kept:
             with self._tracer.start_as_current_span("commit", record_exception=False):
-                await self._commit(batch.parts)
-        status = "partial" if batch.rejected else "ok"
-        self.meter(protocol, status, len(body), batch.spans, batch.rejected)
-        said = "; ".join(m for m in (batch.reason, message) if m)
-        return Accepted(batch.rejected, said), batch.spans
+                await self._commit(records, now)
+        status = "partial" if records.rejected else "ok"
+        self.meter(protocol, status, len(body), records.spans, records.rejected)
+        said = "; ".join(m for m in (records.reason, message) if m)
+        return Accepted(records.rejected, said), records.spans
 
-    async def _commit(self, parts: Sequence[wire.Part]) -> None:
+    async def _commit(self, records: Records, now_ns: int) -> None:
         loop = asyncio.get_running_loop()
-        until, now = loop.time() + self._wait_seconds, self._clock()
+        until = loop.time() + self._wait_seconds
         ready: asyncio.Future[None] = loop.create_future()
-        flags = [flags_of(p) for p in parts]
-        framed = [
-            frame_of_two(
-                SPANS, pack_spans_head(p.trace_id, p.span_ids), p.otlp, time_ns=now, flags=f
-            )
-            for p, f in zip(parts, flags, strict=True)
-        ]
-        frames = [piece for pieces in framed for piece in pieces]
 
         def durable(outcome: int | FidelityError) -> None:
             # Also where the sender has gone meanwhile: what is in the journal must be in the index.
@@ -162,24 +138,14 @@ class Intake:
                 if not ready.done():
                     ready.set_exception(outcome)
                 return
-            position = outcome
-            for part, (head, otlp), marks in zip(parts, framed, flags, strict=True):
-                size = len(head) + len(otlp)
-                self.assembler.add(
-                    part.trace_id,
-                    Place(position, size),
-                    spans=len(part.span_ids) // 8,
-                    flags=marks,
-                    now_ns=now,
-                )
-                position += size
+            self.assembler.add_all(records.kept, outcome, now_ns)
             if not ready.done():
                 ready.set_result(None)
 
         async with self._turn:
             while True:
                 try:
-                    self.journal.append(frames, durable)
+                    self.journal.append(records.pieces, durable)
                     break
                 except JournalFull:
                     if loop.time() >= until:

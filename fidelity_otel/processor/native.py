@@ -14,7 +14,7 @@ from fidelity_otel.errors import ConfigError
 
 __all__ = ["available", "in_use", "use"]
 
-PARTS: Final = ("_scan", "_read", "_words", "_sift")
+PARTS: Final = ("_scan", "_journal", "_read", "_words", "_sift")
 
 
 def _load() -> tuple[Any, ...] | None:
@@ -33,6 +33,7 @@ def _wanted() -> bool:
 
 _found: Final = _load()
 scan: Any = None
+journal: Any = None
 read: Any = None
 words: Any = None
 sift: Any = None
@@ -46,8 +47,9 @@ def available() -> bool:
 
 def use(native: bool) -> None:
     """Use the native parts, where they were built, or leave them out; for the whole process."""
-    global scan, read, words, sift
-    scan, read, words, sift = _found if native and _found is not None else (None,) * len(PARTS)
+    global scan, journal, read, words, sift
+    found = _found if native and _found is not None else (None,) * len(PARTS)
+    scan, journal, read, words, sift = found
 
 
 def in_use() -> str:

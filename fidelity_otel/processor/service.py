@@ -237,9 +237,11 @@ class Service:
                 log_format=self.config["log.format"],
             )
             stack.callback(workers.close)
-        return Sifting(
-            rest, Sift(live, history), keep=lambda t: live.sampler.keeps(t), tally=self.tally
-        )
+
+        def keep(trace_id: str) -> float:
+            return live.sampler.keeps(trace_id)
+
+        return Sifting(rest, Sift(live, history), keep=keep, tally=self.tally)
 
     async def _own_traces(self, stack: contextlib.AsyncExitStack) -> OwnTraces:
         endpoint = self.config["telemetry.traces"]

@@ -61,13 +61,13 @@ Admission.leave = lambda self, size: left(self, max(0, size - 1))
     "good requests refused": """
 from fidelity_otel.processor import intake
 from fidelity_otel.errors import WireError
-split = intake.wire.split
-def broken(body, *, limit):
-    batch = split(body, limit=limit)
-    if batch.spans > 2:
+records_in = intake.records_in
+def broken(body, *, limit, time_ns):
+    records = records_in(body, limit=limit, time_ns=time_ns)
+    if records.spans > 2:
         raise WireError("no")
-    return batch
-intake.wire.split = broken
+    return records
+intake.records_in = broken
 """,
 }
 

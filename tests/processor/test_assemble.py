@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fidelity_otel.processor.assemble import Assembler, AssembleSettings, Place
-from fidelity_otel.processor.journal import ROOT
+from fidelity_otel.processor.journal import CARRIER, COMPLETE, ROOT
 
 START = 1_764_000_000 * 10**9
 
@@ -47,6 +47,45 @@ def test_the_limits_of_a_batch_leave_the_rest_due() -> None:
     assert len(assembler.due(START, 3)) == 3
     assert len(assembler.due(START, 100, max_bytes=250)) == 3
     assert [ready.trace_id[-1] for ready in assembler.due(START)] == [6, 7, 8, 9]
+
+
+_parts = st.lists(
+    st.tuples(
+        st.integers(0, 5),  # trace
+        st.integers(1, 9),  # spans
+        st.sampled_from([0, ROOT, COMPLETE, CARRIER, CARRIER | ROOT]),
+    ),
+    max_size=5,
+    unique_by=lambda part: part[0],
+)
+_steps = st.lists(st.tuples(_parts, st.integers(0, 3_000_000_000), st.booleans()), max_size=12)
+
+
+@given(_steps, st.sampled_from([0.0, 0.05, 1.0, 10.0]), st.sampled_from([0.5, 2.0]))
+def test_parts_of_a_request_are_added_together_as_they_would_be_one_by_one(
+    steps: list[tuple[list[tuple[int, int, int]], int, bool]], settle: float, idle: float
+) -> None:
+    limits = AssembleSettings(
+        settle_seconds=settle, idle_seconds=idle, max_spans=12, max_trace_bytes=1_000
+    )
+    one, all_ = Assembler(limits, remember=2), Assembler(limits, remember=2)
+    now, position = START, 40
+    for parts, later, decided in steps:
+        kept = [(n.to_bytes(16, "big"), 90 * spans, spans, flags) for n, spans, flags in parts]
+        all_.add_all(kept, position, now)
+        for trace_id, size, spans, flags in kept:
+            one.add(trace_id, Place(position, size), spans=spans, flags=flags, now_ns=now)
+            position += size
+        assert list(all_._waiting.items()) == list(one._waiting.items())
+        assert (all_.waiting_spans, all_.waiting_bytes) == (one.waiting_spans, one.waiting_bytes)
+        now += later
+        due, same = sorted(all_.due(now)), sorted(one.due(now))
+        assert due == same
+        if decided:
+            for ready, again in zip(due, same, strict=True):
+                all_.done(ready)
+                one.done(again)
+    assert sorted(all_.due(now + 10**11)) == sorted(one.due(now + 10**11))
 
 
 def test_a_waiting_trace_takes_few_bytes() -> None:

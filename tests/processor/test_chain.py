@@ -16,12 +16,13 @@ from otlp import request, span
 
 from fidelity_otel.model import Decision
 from fidelity_otel.processor.admission import Admission
-from fidelity_otel.processor.assemble import Assembler, AssembleSettings, _Waiting
+from fidelity_otel.processor.assemble import Assembler, AssembleSettings
 from fidelity_otel.processor.chain import Chain, restore
 from fidelity_otel.processor.decide import Decider
 from fidelity_otel.processor.intake import Intake
 from fidelity_otel.processor.journal import Journal
 from fidelity_otel.processor.tally import Tally
+from fidelity_otel.processor.waiting import Waiting
 
 SECOND = 1_000_000_000
 SETTINGS = AssembleSettings(
@@ -161,7 +162,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def gauges_are_true(self) -> None:
-        waiting = [_Waiting.of(packed) for packed in self.assembler._waiting.values()]
+        waiting = [Waiting.of(packed) for packed in self.assembler._waiting.values()]
         assert self.assembler.waiting_bytes == sum(w.bytes for w in waiting)
         assert self.assembler.waiting_spans == sum(w.spans for w in waiting)
         assert (self.assembler.waiting_spans == 0) == (len(self.assembler) == 0)

@@ -20,6 +20,7 @@ from fidelity_otel.processor import native as native_parts
 from fidelity_otel.processor import wire, wire_scan
 from fidelity_otel.processor.rawspan import RawSpan
 from fidelity_otel.processor.read_files import requests_in
+from fidelity_otel.processor.wire_records import records_in
 from fidelity_otel.processor.wire_schema import field, varint
 
 FIXTURES = Path(__file__).parent / "dialects" / "fixtures"
@@ -51,15 +52,29 @@ def limited(limit: int) -> Callable[[bytes], Any]:
     return lambda body: wire.split(body, limit=limit)
 
 
+def recorded(limit: int) -> Callable[[bytes], Any]:
+    """The journal's records as they will lie on the disk, however many pieces they come in."""
+
+    def step(body: bytes) -> Any:
+        found = records_in(body, limit=limit, time_ns=1_764_000_000 * 10**9 + 7)
+        return found._replace(pieces=[b"".join(found.pieces)])
+
+    return step
+
+
 def assert_same(body: bytes) -> bool:
     """Both ways agree on a body; whether the native scanner read it or declined."""
-    for step in (wire.split, limited(300), wire.decode):
+    for step in (wire.split, limited(300), recorded(1 << 30), recorded(300), wire.decode):
         native_parts.use(False)
         python = outcome(step, body)
         native_parts.use(True)
         assert outcome(step, body) == python
         assert outcome(step, body) == python  # the second time from its tables of what it has seen
-    return wire_scan.decode(body) is not None and wire_scan.split(body, 1 << 30) is not None
+    return None not in (
+        wire_scan.decode(body),
+        wire_scan.split(body, 1 << 30),
+        wire_scan.records(body, 1 << 30, 0),
+    )
 
 
 native = pytest.mark.skipif(
@@ -212,6 +227,7 @@ def test_python_alone_can_be_chosen() -> None:
     native_parts.use(False)
     assert native_parts.in_use() == "python"
     assert wire_scan.split(b"", 1) is None
+    assert wire_scan.records(b"", 1, 0) is None
     assert wire_scan.decode(b"") is None
     native_parts.use(True)
     assert native_parts.in_use() == ("native" if native_parts.available() else "python")

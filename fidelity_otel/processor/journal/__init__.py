@@ -49,6 +49,7 @@ from fidelity_otel.processor.journal.frame import (
     frame_of_two,
 )
 from fidelity_otel.processor.journal.log import Journal
+from fidelity_otel.processor.journal.parts import Part, are_unique, read_parts
 from fidelity_otel.processor.journal.payload import (
     Spans,
     pack_decided,
@@ -68,13 +69,16 @@ __all__ = [
     "ROOT",
     "SPANS",
     "Journal",
+    "Part",
     "Record",
     "Spans",
+    "are_unique",
     "frame",
     "frame_of_two",
     "pack_decided",
     "pack_spans",
     "pack_spans_head",
+    "read_parts",
     "unpack_decided",
     "unpack_spans",
 ]

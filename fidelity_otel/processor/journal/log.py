@@ -267,12 +267,30 @@ class Journal:
         Raises:
             JournalError: there is no sound record.
         """
-        segments = self._segments
-        index = bisect_right(segments, position, key=lambda s: s.base) - 1
-        record = segments[index].read(position, size) if index >= 0 else None
+        segment = self._segment_of(position)
+        record = segment.read(position, size) if segment is not None else None
         if record is None:
             raise JournalError(f"{self.folder}: no sound record at position {position}")
         return record
+
+    def read_into(self, view: memoryview, position: int) -> int:
+        """Fill a buffer with what lies from a position on, as far as its segment goes.
+
+        Returns:
+            How many bytes were read.
+
+        Raises:
+            JournalError: there is no segment.
+        """
+        segment = self._segment_of(position)
+        if segment is None:
+            raise JournalError(f"{self.folder}: nothing is at position {position} any more")
+        return segment.read_into(view, position)
+
+    def _segment_of(self, position: int) -> Segment | None:
+        segments = self._segments
+        index = bisect_right(segments, position, key=lambda s: s.base) - 1
+        return segments[index] if index >= 0 else None
 
     def records(self) -> Iterator[Record]:
         """Every sound record, oldest first."""

@@ -144,6 +144,10 @@ class Segment:
         data = os.pread(self.handle, max(size, RECORD_SIZE), position - self.base)
         return unframe(memoryview(data), 0, position)
 
+    def read_into(self, view: memoryview, position: int) -> int:
+        """Fill a buffer with what lies from a position on; the number of bytes that were there."""
+        return os.preadv(self.handle, [view], position - self.base)
+
     def records(
         self, damaged: Callable[[int, int], None], since: int = 0, until: int | None = None
     ) -> Iterator[Record]:

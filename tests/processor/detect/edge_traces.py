@@ -36,7 +36,7 @@ _PLAIN = (
 _TELLING = (
     "I'm sorry, but I can't help with that.",
     "I am unable to assist with this",
-    "I can’t help with that",  # noqa: RUF001 - as phones write it
+    "I can’t help with that",
     "I cannot assist",
     "Let me check that for you.",
     "One moment please.",

@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import corpus
 from edge_traces import NOW, edge_trace
+from otlp import request, span
+
 from fidelity_otel.model import Finding
 from fidelity_otel.processor import native, wire
 from fidelity_otel.processor.contract import Contract, Contracts, Rule
@@ -30,7 +32,6 @@ from fidelity_otel.processor.read_files import requests_in
 from fidelity_otel.processor.sample import Sampler
 from fidelity_otel.processor.sift import Sift, Sifting
 from fidelity_otel.processor.tally import Tally
-from otlp import request, span
 
 pytestmark = pytest.mark.skipif(
     not native.available(), reason="the native parts were not built: no C compiler"
@@ -275,9 +276,7 @@ def test_without_the_native_part_nothing_passes() -> None:
 
 def test_the_same_is_decided_and_counted_with_and_without() -> None:
     bodies = [edge_trace(seed, share=0.003) for seed in range(900)]
-    batch = [
-        Input(wire.decode(each)[0].trace_id, [each], "root", unique=True) for each in bodies
-    ]
+    batch = [Input(wire.decode(each)[0].trace_id, [each], "root", unique=True) for each in bodies]
     told, told_sifted = Tally(), Tally()
     plainly, _ = _decided(batch, told, sifted=False)
     sifted, spared = _decided(batch, told_sifted, sifted=True)
@@ -317,4 +316,3 @@ class _Counting:
         self.asked += len(batch)
         decided: list[Decided] = self._rest.decide(batch, **given)
         return decided
-
