@@ -114,7 +114,9 @@ class History:
     def is_most_usual(self, workflow: str, name: str, found: Shape) -> bool:
         """Whether a shape is the one that most of a tool's results have, so that it is not odd."""
         counts = self._seen.get((workflow[:_NAME], name[:_NAME]))
-        return counts is not None and max(counts, key=counts.__getitem__) == found
+        if not counts:
+            return False
+        return max(counts, key=counts.__getitem__) == found
 
     def usual(self, workflow: str, name: str, found: Shape) -> Shape | None:
         """The tool's usual shape where `found` is unlike it; None where it is not, or too early."""
