@@ -283,7 +283,7 @@ def test_the_same_is_decided_and_counted_with_and_without() -> None:
     assert [d.end for d in plainly] == [d.end for d in sifted]
     assert [d.record for d in plainly] == [d.record for d in sifted]
     assert told.all() == told_sifted.all()
-    assert spared > 60
+    assert spared > 40
 
 
 def _decided(batch: list[Input], tally: Tally, *, sifted: bool) -> tuple[list[Decided], int]:
