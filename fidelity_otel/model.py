@@ -269,7 +269,9 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a trace was or wasn't chosen for review: components, never one weight (DESIGN §6).
 
     `randomness` is the 56-bit number that the draw used, `size` the weight w = ε + (1−ε)√(p(1−p)),
-    `retention` the probability with which an unselected trace's body is kept.
+    `retention` the probability with which an unselected trace's body is kept, `upstream` that with
+    which the trace is here at all: the head sampler's before us, times `sample.keep_share` where
+    nothing was found.
     """
 
     trace_id: str

@@ -130,6 +130,13 @@ def service() -> list[Panel]:
             wide=8,
         ),
         course(
+            "Stored share",
+            "Of traces in which nothing was found; each that is stored stands for 1/share.",
+            "percentunit",
+            ("min(fidelity_keep_share_ratio)", "sample.keep_share"),
+            wide=8,
+        ),
+        course(
             "Store errors an hour",
             "Decided traces wait in the journal meanwhile.",
             "short",
@@ -145,13 +152,13 @@ def service() -> list[Panel]:
                 rate("fidelity_forward_refused_spans_total", "destination"),
                 "refused by {{destination}}",
             ),
-            wide=12,
+            wide=8,
         ),
         course(
             "Waiting to be sent on",
             "What a destination has not taken yet; the journal keeps it.",
             "bytes",
             ("max by (destination) (fidelity_forward_lag_bytes)", "{{destination}}"),
-            wide=12,
+            wide=8,
         ),
     ]

@@ -102,6 +102,10 @@ class Chores:
     def _window_seconds(self) -> float:
         return float(self._settings["sample.window_seconds"])
 
+    @property
+    def _keep_share(self) -> float:
+        return float(self._settings["sample.keep_share"])
+
     async def _free(self) -> None:
         self._chain.free()
         await self._chain.compact()
@@ -120,6 +124,7 @@ class Chores:
         began = time.monotonic()
         made = await asyncio.to_thread(self._reports.summary, {})
         self._metrics.set_summary(made, seconds=time.monotonic() - began)
+        self._metrics.set("fidelity_keep_share_ratio", self._keep_share)
         await asyncio.to_thread(self._watch.look)
 
     async def _fit(self) -> None:
@@ -146,6 +151,10 @@ class Chores:
             self._settings["retain.days"],
             self._settings["retain.max_bytes"],
         )
+        if self._keep_share < 1.0:
+            await asyncio.to_thread(
+                self._store.prune_orphans, self._clock(), self._settings["retain.days"]
+            )
         if self._settings["retain.all_days"] > 0:
             await asyncio.to_thread(
                 self._store.erase_older, self._settings["retain.all_days"], now_ns=self._clock()

@@ -111,6 +111,12 @@ HEALTH: tuple[Metric, ...] = (
         unit="traces",
         tally="traces_ended",
     ),
+    gauge(
+        "decide",
+        "fidelity_keep_share_ratio",
+        "Of traces without findings, the share that is stored (sample.keep_share).",
+        unit="ratio",
+    ),
     counter(
         "decide",
         "fidelity_lost_traces",

@@ -55,7 +55,7 @@ class Weighed(NamedTuple):
 
         The effective number is that of the linearised variance Σ (1/p)²·(y − share)²/(Σ 1/p)² of a
         ratio, at most the traces seen; where the share is 0 or 1 it is Kish's (Σ 1/p)²/Σ 1/p².
-        Without head sampling it is the number of traces.
+        Where all were kept it is the number of traces.
 
         Args:
             whole: of which these are part, not empty.

@@ -39,8 +39,8 @@ def summary_of(made: Failures) -> str:
     if made.seen == made.traces:
         return said
     return (
-        f"About {said} Head sampling let {made.seen:,} traces through; "
-        "each counts for the requests that it stands for."
+        f"About {said} They are told from {made.seen:,} traces that were kept (head sampling, "
+        "sample.keep_share); each counts for the requests that it stands for."
     )
 
 
@@ -91,7 +91,7 @@ def facts_of(line: FailureLine) -> Iterator[tuple[str, str]]:
 
 
 def _sampled(line: FailureLine) -> bool:
-    """Whether a head sampler stood before us."""
+    """Whether only some of the requests were kept."""
     return line.seen_of != line.of
 
 

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 LEAST_KEPT = 2.0**-30
-"""No trace counts more: a head sampler that keeps less than one in a billion is mistaken."""
+"""No trace counts more: a sampler that keeps less than one in a billion is mistaken."""
 _OUTCOME_LOG_ODDS = 2.0
 _FINENESS, _LEVELS = 8.0, 100
 _NO_ROWS: Mapping[str, list[Any]] = defaultdict(list)
@@ -76,7 +76,7 @@ class Frame:
     `strata` and `clusters`, and `row` is one in `told`: a part of a frame shares these with it.
     `pi` is the combined inclusion probability, NaN while a trace's window is not drawn; `answered`
     is the probability with which a request became a verdict, where there is one: π, times that of
-    the head sampler before us, times the response rate of the trace's stratum. `label` is
+    it being here at all, times the response rate of the trace's stratum. `label` is
     the reviewers' mean verdict (1 right, ½ partly, 0 wrong), NaN without one. `unsure` traces were
     selected and looked at, and nobody could tell. `prediction` orders traces
     by how likely they are right. `states` maps mode → worst state; `troubled` traces have one,
@@ -84,7 +84,7 @@ class Frame:
 
     `seen` is how many traces a row is: more than one where nobody looked at them, none where it
     stands for requests that were never seen. `units` is how many requests it stands for: Σ 1/u over
-    its traces, u the probability with which a head sampler kept each. Counts are of traces, shares
+    its traces, u the probability with which each was kept. Counts are of traces, shares
     and estimates of requests.
     """
 
@@ -307,7 +307,7 @@ def joined(frames: Sequence[Frame]) -> Frame:
 
 
 def _upstream(columns: Mapping[str, list[Any]], count: int) -> Floats:
-    """The probability with which a head sampler kept each trace; 1 where it says nothing."""
+    """The probability with which each trace was kept; 1 where nothing is said of it."""
     held = columns.get("upstream")
     if not held:
         return np.ones(count)

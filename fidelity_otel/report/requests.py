@@ -1,4 +1,8 @@
-"""How many requests traces stand for, where a head sampler before us kept only some of them."""
+"""How many requests traces stand for, where only some were kept.
+
+By a head sampler before us, or by our own `sample.keep_share`: what is said of the one here and in
+the report's other parts holds for both, since p is the product of their probabilities.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ __all__ = ["ModeRequests", "Requests"]
 
 
 class Requests(msgspec.Struct, frozen=True):
-    """How many requests traces stand for: each for 1/u, kept by a head sampler with probability u.
+    """How many requests traces stand for: each for 1/u, u the probability with which it was kept.
 
     `troubled` ones had a finding, `recovered` ones got over all of theirs.
     """

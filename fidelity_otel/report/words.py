@@ -138,7 +138,7 @@ def span_of_time(first_ns: int | None, last_ns: int | None) -> str:
 
 
 def requests(traffic: Activity) -> str:
-    """`1,204 requests`; `about 9,800 requests (1,204 kept)` where a head sampler kept only some."""
+    """`1,204 requests`; `about 9,800 requests (1,204 kept)` where only some of them were kept."""
     if traffic.requests is UNSET:
         return f"{traffic.traces:,} requests"
     return f"about {traffic.asked:,} requests ({traffic.traces:,} kept)"
@@ -190,10 +190,11 @@ def notes_of(made: Summary) -> list[str]:
     if made.activity.requests is not UNSET:
         asked, traces = made.activity.asked, made.activity.traces
         notes.append(
-            f"A head sampler before the service kept {percent(traces / asked)} of about "
-            f"{asked:,} requests: each trace stands for 1/p requests, p the probability with "
-            f"which it was kept. Shares and estimates are of requests. What is said “sunk” by late "
-            f"outcomes, how two reviewers agree, and shadow pairs are of the {traces:,} traces."
+            f"Of about {asked:,} requests {percent(traces / asked)} were kept, by a head sampler "
+            f"before the service or by sample.keep_share: each trace stands for 1/p requests, p "
+            f"the probability with which it was kept. Shares and estimates are of requests. What "
+            f"is said “sunk” by late outcomes, how two reviewers agree, and shadow pairs are of "
+            f"the {traces:,} traces."
         )
     if made.fidelity.sufficient:
         notes.append(

@@ -51,8 +51,8 @@ class FrameRow(msgspec.Struct, frozen=True):
     """One trace of the frame; `frame_columns` gives the same names as columns.
 
     `pi` is the probability that the trace was selected by any arm, 1 − ∏(1 − π_a): None while its
-    window has not been drawn. `upstream` is the probability with which a head sampler before us had
-    kept it. `outcomes` maps name → value of the latest not superseded,
+    window has not been drawn. `upstream` is the probability with which it is here at all, as in
+    `Decision`. `outcomes` maps name → value of the latest not superseded,
     `outcome_times` when it was observed (received, where that is not known), ns.
     """
 

@@ -46,7 +46,7 @@ class Traffic(NamedTuple):
 class FoundTrace(NamedTuple):
     """A trace with findings; `modes` and `states` outlast them where a trace was erased.
 
-    `upstream` is the probability with which a head sampler had kept it.
+    `upstream` is the probability with which it is here at all, as in `Decision`.
     """
 
     trace_id: str

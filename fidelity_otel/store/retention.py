@@ -3,7 +3,7 @@
 Rows stay in the frame; only bodies go. A trace that is in the queue, was judged, or has an outcome
 keeps its body. Of the others, those past the outcome window go, then, where the rest is over the
 byte budget, those with the highest lots: each body had the same known chance, written into
-`retention`, whatever is in it.
+`retention`, whatever is in it. Outcomes that wait for a trace stay until it can't be expected.
 """
 
 from __future__ import annotations
@@ -69,6 +69,26 @@ class RetentionStore(Base):
             detail = {"by_age": by_age, "by_bytes": by_bytes, "retention": share}
             self._log(connection, "prune", now_ns, detail=detail)
             return Pruned(by_age, by_bytes, len(lots) - by_bytes, total, share)
+
+    def prune_orphans(self, now_ns: int, days: float) -> int:
+        """Remove outcomes that have waited for their traces for longer than that.
+
+        Where only a share of traces is stored, those of the others wait in vain.
+
+        Args:
+            now_ns: the time.
+            days: how long after it was received an outcome may still find its trace.
+
+        Returns:
+            How many were removed.
+        """
+        o = schema.outcomes
+        old = o.c.received_ns < now_ns - int(days * _DAY)
+        with self._db.write() as connection:
+            count = connection.execute(delete(o).where(o.c.trace_id.is_(None), old)).rowcount
+            if count:
+                self._log(connection, "prune", now_ns, detail={"orphans": count})
+            return count
 
     def _spare(self) -> list[ColumnElement[bool]]:
         b = schema.bodies

@@ -155,6 +155,7 @@ def busy(metrics: Metrics, tally: Tally, turn: int) -> None:
         "fidelity_waiting_traces",
         "fidelity_waiting_spans",
         "fidelity_store_bytes",
+        "fidelity_keep_share_ratio",
     ):
         metrics.set(name, 100.0 + turn)
     for name, label in (

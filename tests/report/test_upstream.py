@@ -186,7 +186,7 @@ def test_words_say_so_only_where_a_head_sampler_was() -> None:
     made, plain = made_of(thinned(1).store), made_of(world(1).store)
     kept, asked = made.activity.traces, made.activity.asked
     assert f"of about {asked:,} requests ({kept:,} kept) reported success" in made.sentence
-    note = f"A head sampler before the service kept {100 * kept / asked:.0f}% of about {asked:,}"
+    note = f"Of about {asked:,} requests {100 * kept / asked:.0f}% were kept, by a head sampler"
     assert note in " ".join(render_text(made, width=10_000).split())
     page = render_html(made)
     assert note in page

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from store_records import SECOND, START, draw_all, make_outcome, make_record, trace_id
 
 from fidelity_otel.errors import InputError
-from fidelity_otel.model import Finding, OutcomeRef
+from fidelity_otel.model import Finding, OutcomeRef, TraceRecord
 from fidelity_otel.store import Store, StoredTrace, open_store
 
 SECRET = "Frau-Mustermann-Kontonummer-4711"
@@ -149,6 +150,41 @@ def test_pruning_by_bytes_keeps_each_body_with_the_same_known_chance(store: Stor
     assert (again.by_bytes, again.kept) == (0, pruned.kept)
     tighter = store.prune(START, 30, total // 4)
     assert tighter.retention < pruned.retention
+
+
+def test_outcomes_wait_for_a_trace_as_long_as_one_may_come(store: Store) -> None:
+    store.add_traces([make_record(0)])
+    unknown = OutcomeRef(trace_id=trace_id(99))
+    old, new = START - 31 * DAY, START - 29 * DAY
+    store.add_outcomes(
+        [
+            make_outcome("old", ref=unknown, received_ns=old),
+            make_outcome("new", ref=unknown, received_ns=new),
+            make_outcome("joined", received_ns=old),
+        ]
+    )
+    assert store.prune_orphans(START, 30) == 1
+    assert [o.id for o in store.orphans()] == ["new"]
+    found = store.trace(trace_id(0))
+    assert found is not None
+    assert [o.id for o in found.outcomes] == ["joined"]
+    assert store.prune_orphans(START, 30) == 0
+
+
+def test_a_trace_counts_for_itself_alone_once_something_is_found(store: Store) -> None:
+    """With 0.1 of what was kept by a head sampler before."""
+
+    def made(number: int, upstream: float, *, flagged: bool, revision: int = 0) -> TraceRecord:
+        record = make_record(number, revision=revision)
+        decision = msgspec.structs.replace(record.decision, upstream=upstream, flagged=flagged)
+        return msgspec.structs.replace(record, decision=decision)
+
+    store.add_traces([made(n, 0.005, flagged=False) for n in range(2)])
+    store.add_traces([made(2, 1.0, flagged=True)])
+    later = [made(0, 0.1, flagged=True, revision=1), made(1, 0.1, flagged=False, revision=1)]
+    store.add_traces([*later, made(2, 0.1, flagged=True, revision=1)])
+    assert [stored(store, n).record.decision.upstream for n in range(3)] == [0.1, 0.005, 1.0]
+    assert not stored(store, 0).record.decision.flagged, "its stratum is the first decision's"
 
 
 def test_a_pruned_body_does_not_come_back_with_late_spans(store: Store) -> None:

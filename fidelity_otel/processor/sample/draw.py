@@ -94,7 +94,11 @@ def draw(
     sizes = {stratum: len(members) for stratum, members in by_stratum.items()}
     found_there = _expected(ordered, cells, quotas)
     shares = allocate_beside(
-        sizes, spread(sizes, history), max(0.0, budget.estimation) + left, floor, found_there
+        sizes,
+        _weights(by_stratum, history),
+        max(0.0, budget.estimation) + left,
+        floor,
+        found_there,
     )
     carry = max(0.0, budget.estimation) + left - sum(shares.values())
     for stratum, members in by_stratum.items():
@@ -150,6 +154,24 @@ def _expected(
             stratum = row.decision.stratum
             expected[stratum] = expected.get(stratum, 0.0) + quotas[cell] / sizes[cell]
     return expected
+
+
+def _weights(
+    strata: Mapping[str, Sequence[Row]], history: Mapping[str, History]
+) -> dict[str, float]:
+    """What a review is worth in each stratum: how verdicts spread, for what its traces stand for.
+
+    A stratum of which only a share was kept (`upstream`) is larger than the traces that are there.
+    """
+    spreads = spread({name: len(members) for name, members in strata.items()}, history)
+    return {
+        name: spreads[name] * sum(_units(m.decision) for m in members) / len(members)
+        for name, members in strata.items()
+    }
+
+
+def _units(decision: Decision) -> float:
+    return 1.0 / decision.upstream if 0.0 < decision.upstream < 1.0 else 1.0
 
 
 def _grouped(rows: Sequence[Row], key: Mapping[str, str]) -> dict[str, list[Row]]:

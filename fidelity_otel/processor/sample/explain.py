@@ -36,7 +36,7 @@ def explain(decision: Decision) -> str:
         lines.append(f"Known when it was decided: {'; '.join(decision.reasons)}.")
     if decision.upstream < 1.0:
         lines.append(
-            f"A head sampler had kept it with probability {decision.upstream:.4g}: "
+            f"Of requests like it a share of {decision.upstream:.4g} was kept: "
             f"it stands for {1.0 / decision.upstream:.3g} requests."
         )
     if not decision.arms:

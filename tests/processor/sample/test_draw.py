@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -253,6 +254,23 @@ def test_every_trace_has_its_probability_and_the_budget_is_spent() -> None:
         assert all(0 < a.probability <= 1 for a in arms)
     assert sum(a.selected for each in drawn.arms.values() for a in each) in {49, 50, 51}
     assert drawn.carry == 0.0
+
+
+def test_reviews_go_where_requests_are_not_only_where_traces_were_kept() -> None:
+    """A stratum of which a tenth was kept is as large as what its traces stand for."""
+
+    def drawn(upstream: float) -> tuple[int, int]:
+        rows = [row(i, "flagged") for i in range(200)]
+        for i in range(200, 300):
+            clear = row(i, "clear")
+            decision = msgspec.structs.replace(clear.decision, upstream=upstream)
+            rows.append(Row(decision))
+        made = draw(rows, Budget(60.0), {}, SALT)
+        flagged = sum(int(i, 16) < 200 for i in made.selected)
+        return flagged, len(made.selected) - flagged
+
+    assert drawn(1.0) == (40, 20)
+    assert drawn(0.1) == (10, 50)
 
 
 def test_draw_ignores_order_and_repeats_but_changes_with_the_salt() -> None:
