@@ -14,6 +14,7 @@ import heapq
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from fidelity_otel.processor.journal import CARRIER, COMPLETE, ROOT
@@ -74,7 +75,8 @@ class Assembler:
 
     Args:
         settings: when a trace is due.
-        remember: how many decided traces to remember, so that their late spans settle soon.
+        remember: most decided traces to remember, so that their late spans settle soon; the last
+            half of that many always are.
     """
 
     def __init__(self, settings: AssembleSettings, *, remember: int = 50_000) -> None:
@@ -91,7 +93,10 @@ class Assembler:
         self._deciding: dict[bytes, list[Ready]] = {}
         self._agenda: dict[int, list[bytes]] = {}
         self._times: list[int] = []  # a heap of the agenda's
-        self._decided: dict[bytes, None] = {}
+        # Of two ages: to take the oldest from one dict again and again, all that were taken before
+        # are passed over each time.
+        self._decided: set[bytes] = set()
+        self._decided_before: set[bytes] = set()
         self._remember = remember
 
     def __len__(self) -> int:
@@ -122,7 +127,7 @@ class Assembler:
             waiting = Waiting(now_ns, place)
             if flags & CARRIER:
                 waiting.end(now_ns + self._settle, "outcome")
-            elif trace_id in self._decided or trace_id in self._deciding:
+            elif trace_id in self._deciding or self._is_decided(trace_id):
                 waiting.end(now_ns + self._settle, "late")
         else:
             waiting = Waiting.of(packed)
@@ -164,8 +169,8 @@ class Assembler:
                 or spans >= max_spans
                 or size >= max_bytes
                 or trace_id in self._waiting
-                or trace_id in self._decided
                 or trace_id in self._deciding
+                or self._is_decided(trace_id)
             ):
                 place = Place(position, size)
                 self.add(trace_id, place, spans=spans, flags=flags, now_ns=now_ns)
@@ -245,21 +250,11 @@ class Assembler:
                 size += waiting.bytes
                 taken.append(self._take(trace_id, reason, waiting))
         surplus = len(self._waiting) - self.settings.max_waiting_traces
-        for trace_id in [i for i, _ in zip(self._waiting, range(surplus), strict=False)]:
-            if len(taken) >= limit:
-                break
-            waiting = Waiting.of(self._waiting[trace_id])
-            taken.append(self._take(trace_id, "pressure", waiting))
+        if surplus > 0:
+            for trace_id in list(islice(self._waiting, min(surplus, limit - len(taken)))):
+                waiting = Waiting.of(self._waiting[trace_id])
+                taken.append(self._take(trace_id, "pressure", waiting))
         return taken
-
-    def oldest(self, count: int, reason: str) -> list[Ready]:
-        """Take the traces that wait longest, due or not: under pressure, or at the end of input."""
-        found = [trace_id for trace_id, _ in zip(self._waiting, range(count), strict=False)]
-        waiting = [Waiting.of(self._waiting[trace_id]) for trace_id in found]
-        return [
-            self._take(i, each.reason or reason, each)
-            for i, each in zip(found, waiting, strict=True)
-        ]
 
     def _take(self, trace_id: bytes, reason: str, waiting: Waiting) -> Ready:
         places = (Place(waiting.position, waiting.size), *self._further(trace_id))
@@ -280,10 +275,15 @@ class Assembler:
     def done(self, ready: Ready) -> None:
         """The trace is decided and stored: its bytes are not needed any more."""
         self._leave(ready)
-        self._decided.pop(ready.trace_id, None)
-        self._decided[ready.trace_id] = None
-        if len(self._decided) > self._remember:
-            del self._decided[next(iter(self._decided))]
+        self._note_decided(ready.trace_id)
+
+    def _note_decided(self, trace_id: bytes) -> None:
+        self._decided.add(trace_id)
+        if len(self._decided) >= (self._remember + 1) // 2:
+            self._decided_before, self._decided = self._decided, set()
+
+    def _is_decided(self, trace_id: bytes) -> bool:
+        return trace_id in self._decided or trace_id in self._decided_before
 
     def again(self, ready: Ready, at_ns: int) -> None:
         """The trace could not be decided: it waits until a time, with what came meanwhile."""
@@ -319,9 +319,7 @@ class Assembler:
 
     def forget(self, trace_id: bytes, upto: int) -> None:
         """On a restart: what lies below a position was decided before."""
-        self._decided[trace_id] = None
-        if len(self._decided) > self._remember:
-            del self._decided[next(iter(self._decided))]
+        self._note_decided(trace_id)
         if trace_id not in self._waiting:
             return
         kept = [p for p in self._places(trace_id) if p.position >= upto]

@@ -49,6 +49,32 @@ def test_the_limits_of_a_batch_leave_the_rest_due() -> None:
     assert [ready.trace_id[-1] for ready in assembler.due(START)] == [6, 7, 8, 9]
 
 
+def test_the_last_decided_traces_are_remembered_and_no_more_than_so_many() -> None:
+    settings = AssembleSettings(settle_seconds=0, idle_seconds=60)
+    assembler = Assembler(settings, remember=10)
+    ids = [number.to_bytes(16, "big") for number in range(40)]
+    for number, trace_id in enumerate(ids):
+        assembler.add(trace_id, Place(number * 100, 100), spans=1, flags=ROOT, now_ns=START)
+        for ready in assembler.due(START):
+            assembler.done(ready)
+    for number, trace_id in enumerate(ids):
+        place = Place((100 + number) * 100, 100)
+        assembler.add(trace_id, place, spans=1, flags=0, now_ns=START)
+    late = {ready.trace_id for ready in assembler.due(START) if ready.reason == "late"}
+    assert set(ids[-5:]) <= late <= set(ids[-10:])
+
+
+def test_of_too_many_traces_the_oldest_are_taken_within_the_limit_of_a_batch() -> None:
+    assembler = Assembler(AssembleSettings(max_waiting_traces=10))
+    for number in range(25):
+        place = Place(number * 100, 100)
+        assembler.add(number.to_bytes(16, "big"), place, spans=1, flags=0, now_ns=START)
+    first, then, last = assembler.due(START, 9), assembler.due(START, 9), assembler.due(START, 9)
+    assert [ready.trace_id[-1] for ready in first + then] == list(range(15))
+    assert {ready.reason for ready in first + then} == {"pressure"}
+    assert last == []
+
+
 _parts = st.lists(
     st.tuples(
         st.integers(0, 5),  # trace
