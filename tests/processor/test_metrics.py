@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -193,6 +193,7 @@ def test_clocks_that_disagree_give_no_negative_durations() -> None:
     assert sum(values(metrics, "fidelity_decision_seconds_sum").values()) == 0.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=300), max_size=60))
 def test_a_label_never_has_more_values_than_its_limit(names: list[str]) -> None:
     labels = Labels(5)
@@ -202,6 +203,7 @@ def test_a_label_never_has_more_values_than_its_limit(names: list[str]) -> None:
     assert [labels.bound("workflow", name) for name in names] == seen
 
 
+@settings(deadline=None)
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_hostile_names_keep_the_exposition_whole(workflow: str, mode: str) -> None:
     metrics = Metrics()
