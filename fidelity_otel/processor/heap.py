@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-__all__ = ["steady_heap"]
+__all__ = ["give_back", "steady_heap"]
 
 # The parameters' numbers in malloc.h. A usual request, of a megabyte, and the bodies of a batch of
 # traces stay below: to ask the system for their pages anew each time costs more than to read them.
@@ -34,3 +34,17 @@ def steady_heap() -> bool:
         return False
     done = [mallopt(name, value) == 1 for name, value in _SETTINGS.items()]
     return all(done)
+
+
+def give_back() -> bool:
+    """Give free pages back to the system, wherever in the heap they lie: after a large piece of work.
+
+    Returns:
+        Whether this C library could be told.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return False
+    trim(0)
+    return True

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from fidelity_otel.errors import InputError
+from fidelity_otel.processor.heap import give_back
 from fidelity_otel.report.html import render_html
 from fidelity_otel.report.numbers import summary
 from fidelity_otel.report.summary import Summary
@@ -64,7 +65,10 @@ class Reports:
         now = self._clock()
         since = since_ns(query.get("since", ""), now)
         with self._one:
-            return summary(self._store, now_ns=now, since_ns=since, settings=self._settings)
+            try:
+                return summary(self._store, now_ns=now, since_ns=since, settings=self._settings)
+            finally:
+                give_back()  # else the service stays at the size of its largest report
 
     def page(self, query: Mapping[str, str]) -> str:
         """The numbers as a page."""
