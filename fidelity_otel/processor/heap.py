@@ -37,7 +37,7 @@ def steady_heap() -> bool:
 
 
 def give_back() -> bool:
-    """Give free pages back to the system, wherever in the heap they lie: after a large piece of work.
+    """Give free pages back to the system, wherever in the heap they lie: after a large work.
 
     Returns:
         Whether this C library could be told.
