@@ -3,10 +3,12 @@
  * `messages` and `documents` do what dialects/conventional.py and dialects/documents.py do with texts
  * in exactly the conventions' shape. Whatever differs in anything (an unknown member, a member given
  * twice, another type, a lone surrogate) they decline by returning None, and the caller goes the
- * general way. `fill` is draft.fill. A test holds each to the Python way.
+ * general way. `fill` is draft.fill. `span` does all of dialects/span.py with spans in our own names
+ * and the conventions'. A test holds each to the Python way.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -256,7 +258,18 @@ typedef struct {
     PyObject *message, *part;               /* the types */
     PyObject *opened, *flattened, *finish;  /* functions of the dialects */
     PyObject *decode;                       /* reads a JSON value of any kind */
+    PyObject *finishes;                     /* what `finish` gives for usual words, or NULL */
+    PyObject *reasons;                      /* a list for finish reasons met, or NULL */
 } Tools;
+
+static PyObject *
+finished(PyObject *word, const Tools *tools)
+{
+    PyObject *known = tools->finishes ? PyDict_GetItemWithError(tools->finishes, word) : NULL;
+    if (known || PyErr_Occurred())
+        return Py_XNewRef(known);
+    return PyObject_CallOneArg(tools->finish, word);
+}
 
 /* A value of any kind as `decode` reads it; what that cannot read is declined. */
 static PyObject *
@@ -409,6 +422,7 @@ enum { P_TYPE, P_CONTENT, P_NAME, P_ID, P_ARGUMENTS, P_RESPONSE, P_COUNT };
 
 static PyObject *kind_text, *kind_reasoning, *kind_call, *kind_response;
 static PyObject *role_names[4]; /* system, user, assistant, tool */
+static PyObject *execute_tool, *execute_tool_, *word_ok, *word_error, *name_type, *line_break;
 
 static PyObject *
 made_part(PyObject **has, const Tools *tools, int *responses, int *state)
@@ -550,9 +564,13 @@ made_message(PyObject **has, const Tools *tools, int responses, int *state)
     if (results && !responses)
         return NULL;
     *state = FAILED;
-    if (has[M_FINISH] && has[M_FINISH] != Py_None &&
-        !(reason = PyObject_CallOneArg(tools->finish, has[M_FINISH])))
+    if (has[M_FINISH] && has[M_FINISH] != Py_None && !(reason = finished(has[M_FINISH], tools)))
         return NULL;
+    if (tools->reasons && reason && PyUnicode_Check(reason) && PyUnicode_GET_LENGTH(reason) &&
+        PyList_Append(tools->reasons, reason) < 0) {
+        Py_DECREF(reason);
+        return NULL;
+    }
     PyObject *name = results || !has[M_NAME] ? none : has[M_NAME];
     PyObject *given[] = {
         role_names[results ? TOOL : role], has[M_PARTS], name, reason ? reason : none};
@@ -608,7 +626,7 @@ messages(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
                         "messages(text, Message, Part, arguments, flattened, finish_reason, decode)");
         return NULL;
     }
-    Tools tools = {given[1], given[2], given[3], given[4], given[5], given[6]};
+    Tools tools = {given[1], given[2], given[3], given[4], given[5], given[6], NULL, NULL};
     return whole(given[0], message_entry, &tools);
 }
 
@@ -694,12 +712,612 @@ fill(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
     Py_RETURN_NONE;
 }
 
+/* --- whole spans ----------------------------------------------------------------------------- */
+
+/* In the order of Span's fields, which a test compares with these names. */
+static const char *const SPAN_FIELDS[] = {
+    "trace_id", "span_id", "name", "parent_id", "operation", "start_ns", "end_ns", "status",
+    "status_message", "error_type", "provider", "model_requested", "model_used", "response_id",
+    "system", "input_messages", "output_messages", "finish_reasons", "usage", "tool",
+    "tool_definitions", "query", "documents", "input", "output", "attempt", "attempts", "recovery",
+    "agent", "workflow", "conversation_id", "user_id", "release", "losses", "dialect", "service",
+    "scope", "attributes", "resource", "events", "links", "merged",
+};
+enum {
+    TRACE_ID, SPAN_ID, NAME, PARENT_ID, OPERATION, START_NS, END_NS, STATUS, STATUS_MESSAGE,
+    ERROR_TYPE, PROVIDER, MODEL_REQUESTED, MODEL_USED, RESPONSE_ID, SYSTEM, INPUT_MESSAGES,
+    OUTPUT_MESSAGES, FINISH_REASONS, USAGE, TOOL_CALL, TOOL_DEFINITIONS, QUERY, DOCUMENTS, INPUT,
+    OUTPUT, ATTEMPT, ATTEMPTS, RECOVERY, AGENT, WORKFLOW, CONVERSATION_ID, USER_ID, RELEASE, LOSSES,
+    DIALECT, SERVICE, SCOPE, ATTRIBUTES, RESOURCE, EVENTS, LINKS, MERGED, SPAN_COUNT
+};
+
+/* What is done with an attribute; dialects/plan.py makes plans of these, three bytes each. */
+static const char *const STEPS[] = {
+    "text", "integer", "usage", "own_value", "operation", "messages", "system", "definitions",
+    "reasons", "tool_name", "tool_id", "tool_arguments", "tool_result", "documents",
+};
+enum {
+    S_TEXT, S_INTEGER, S_USAGE, S_OWN_VALUE, S_OPERATION, S_MESSAGES, S_SYSTEM, S_DEFINITIONS,
+    S_REASONS, S_TOOL_NAME, S_TOOL_ID, S_TOOL_ARGUMENTS, S_TOOL_RESULT, S_DOCUMENTS, STEP_COUNT
+};
+
+/* What the fields of RawSpan and of what is made are called, and what makes them. */
+typedef struct {
+    PyObject *span, *usage, *tool_call, *document, *defaults, *operations;
+    PyObject *service_name, *service_version;
+    Tools tools;
+} Makers;
+
+enum {
+    R_TRACE_ID, R_SPAN_ID, R_NAME, R_PARENT_ID, R_START_NS, R_END_NS, R_STATUS_CODE,
+    R_STATUS_MESSAGE, R_ATTRIBUTES, R_EVENTS, R_LINKS, R_RESOURCE, R_SCOPE_NAME, R_COUNT
+};
+static const char *const RAW_FIELDS[] = {
+    "trace_id", "span_id", "name", "parent_id", "start_ns", "end_ns", "status_code",
+    "status_message", "attributes", "events", "links", "resource", "scope_name",
+};
+
+/* Where each field is in objects of a type whose fields are slots; found once for the type. */
+static PyTypeObject *raw_type;
+static Py_ssize_t raw_offsets[R_COUNT];
+
+static int
+find_fields(PyTypeObject *type)
+{
+    for (int i = 0; i < R_COUNT; i++) {
+        PyObject *found = PyObject_GetAttrString((PyObject *)type, RAW_FIELDS[i]);
+        if (!found) {
+            PyErr_Clear();
+            return DECLINED;
+        }
+        int slot = Py_IS_TYPE(found, &PyMemberDescr_Type) &&
+                   ((PyMemberDescrObject *)found)->d_member->type == T_OBJECT_EX;
+        if (slot)
+            raw_offsets[i] = ((PyMemberDescrObject *)found)->d_member->offset;
+        Py_DECREF(found);
+        if (!slot)
+            return DECLINED;
+    }
+    Py_INCREF(type);
+    Py_XSETREF(raw_type, type);
+    return READ;
+}
+
+enum { NAMES_MOST = 256 };
+enum { U_COUNT = 4 };
+enum { T_NAME, T_ID, T_ARGUMENTS, T_TEXT, T_RESULT, T_ERROR, T_COUNT };
+
+/* A span while it is read: `raw` and `values` are borrowed, the rest is owned. */
+typedef struct {
+    PyObject *raw[R_COUNT], *values[NAMES_MOST];
+    PyObject *fields[SPAN_COUNT], *usage[U_COUNT], *tool[T_COUNT];
+} Reading;
+
+/* Puts a new reference in its place, unless that is filled; NULL says why there is none. */
+static int
+put(PyObject **place, PyObject *made, int state)
+{
+    if (!made)
+        return state;
+    if (*place)
+        Py_DECREF(made);
+    else
+        *place = made;
+    return READ;
+}
+
+static int
+put_text(PyObject **place, PyObject *value)
+{
+    if (!value || value == Py_None || *place)
+        return READ;
+    if (!PyUnicode_CheckExact(value))
+        return DECLINED;
+    if (PyUnicode_GET_LENGTH(value))
+        *place = Py_NewRef(value);
+    return READ;
+}
+
+static int
+put_integer(PyObject **place, PyObject *value)
+{
+    int overflow;
+    if (value == Py_None || *place)
+        return READ;
+    if (!PyLong_CheckExact(value))
+        return DECLINED;
+    PyLong_AsLongLongAndOverflow(value, &overflow);
+    if (overflow)
+        return DECLINED;
+    *place = Py_NewRef(value);
+    return READ;
+}
+
+/* Puts a tuple in its place; an empty one says nothing. */
+static int
+put_some(PyObject **place, PyObject *made, int state)
+{
+    if (made && !PyTuple_GET_SIZE(made)) {
+        Py_DECREF(made);
+        return READ;
+    }
+    return put(place, made, state);
+}
+
+/* What JSON in a text says. */
+static PyObject *
+opened(PyObject *text, const Tools *tools, int *state)
+{
+    *state = DECLINED;
+    PyObject *value = PyObject_CallOneArg(tools->decode, text);
+    if (!value) {
+        if (PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_RecursionError))
+            PyErr_Clear();
+        else
+            *state = FAILED;
+    }
+    return value;
+}
+
+/* draft.value: a text that may or may not be JSON; NULL and READ for an empty one. */
+static PyObject *
+value_of(PyObject *given, const Tools *tools, int *state)
+{
+    *state = READ;
+    if (PyDict_CheckExact(given) || PyList_CheckExact(given))
+        return Py_NewRef(given);
+    if (!PyUnicode_CheckExact(given)) {
+        *state = DECLINED;
+        return NULL;
+    }
+    if (!PyUnicode_GET_LENGTH(given))
+        return NULL;
+    Py_UCS4 head = PyUnicode_READ_CHAR(given, 0);
+    if (head == '{' || head == '[' || head == '"')
+        return opened(given, tools, state);
+    return Py_NewRef(given);
+}
+
+/* A result as `flattened` gives it, which leaves alone what is no list and has no type. */
+static PyObject *
+flat(PyObject *value, const Tools *tools)
+{
+    if (PyUnicode_CheckExact(value) || value == Py_None || PyBool_Check(value) ||
+        PyLong_CheckExact(value) || PyFloat_CheckExact(value))
+        return Py_NewRef(value);
+    if (PyDict_CheckExact(value)) {
+        PyObject *type = PyDict_GetItemWithError(value, name_type);
+        if (!type)
+            return PyErr_Occurred() ? NULL : Py_NewRef(value);
+    }
+    return PyObject_CallOneArg(tools->flattened, value);
+}
+
+static int
+put_tool(PyObject **place, PyObject *made, int state)
+{
+    if (made && (made == Py_None || (PyUnicode_Check(made) && !PyUnicode_GET_LENGTH(made)))) {
+        Py_DECREF(made);
+        return READ;
+    }
+    return put(place, made, state);
+}
+
+static int
+put_result(PyObject **place, PyObject *given, const Tools *tools)
+{
+    int state;
+    PyObject *value = value_of(given, tools, &state);
+    if (!value)
+        return state;
+    PyObject *made = flat(value, tools);
+    Py_DECREF(value);
+    return put_tool(place, made, FAILED);
+}
+
+static int
+put_arguments(PyObject **place, PyObject *given, const Tools *tools)
+{
+    int state = DECLINED;
+    PyObject *made = NULL;
+    if (PyUnicode_CheckExact(given))
+        made = opened(given, tools, &state);
+    else if (PyDict_CheckExact(given) || PyList_CheckExact(given))
+        made = Py_NewRef(given);
+    return put_tool(place, made, state);
+}
+
+/* The texts of an array as finish reasons, in the conventions' words. */
+static int
+put_reasons(PyObject **place, PyObject *given, const Tools *tools)
+{
+    if (!PyList_CheckExact(given))
+        return DECLINED;
+    PyObject *found = PyList_New(0);
+    for (Py_ssize_t i = 0; found && i < PyList_GET_SIZE(given); i++) {
+        PyObject *each = PyList_GET_ITEM(given, i);
+        if (!PyUnicode_CheckExact(each) || !PyUnicode_GET_LENGTH(each))
+            continue;
+        PyObject *reason = finished(each, tools);
+        if (!reason || (reason != Py_None && PyList_Append(found, reason) < 0))
+            Py_CLEAR(found);
+        Py_XDECREF(reason);
+    }
+    PyObject *made = found ? PyList_AsTuple(found) : NULL;
+    Py_XDECREF(found);
+    return put_some(place, made, FAILED);
+}
+
+static int
+put_definitions(PyObject **place, PyObject *given, const Tools *tools)
+{
+    int state = DECLINED;
+    PyObject *found = PyUnicode_CheckExact(given) ? opened(given, tools, &state) : NULL;
+    if (!found)
+        return state;
+    PyObject *kept = PyList_CheckExact(found) ? PyList_New(0) : NULL;
+    state = PyList_CheckExact(found) ? FAILED : DECLINED;
+    for (Py_ssize_t i = 0; kept && i < PyList_GET_SIZE(found); i++) {
+        PyObject *each = PyList_GET_ITEM(found, i);
+        if (PyDict_CheckExact(each) && PyList_Append(kept, each) < 0)
+            Py_CLEAR(kept);
+    }
+    PyObject *made = kept ? PyList_AsTuple(kept) : NULL;
+    Py_XDECREF(kept);
+    Py_DECREF(found);
+    return put_some(place, made, state);
+}
+
+/* The whole of a text as a list, NULL where declined or failed. */
+static PyObject *
+whole_of(PyObject *text, int (*entry)(Json *, void *, PyObject **), void *with, int *state)
+{
+    *state = DECLINED;
+    if (!PyUnicode_CheckExact(text))
+        return NULL;
+    PyObject *made = whole(text, entry, with);
+    if (made == Py_None) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    *state = FAILED;
+    return made;
+}
+
+static int
+put_messages(Reading *reading, int slot, PyObject *given, const Makers *makers)
+{
+    int state;
+    Tools tools = makers->tools;
+    if (slot == OUTPUT_MESSAGES && !(tools.reasons = PyList_New(0)))
+        return FAILED;
+    PyObject *made = whole_of(given, message_entry, &tools, &state);
+    state = put_some(&reading->fields[slot], made, state);
+    if (tools.reasons && state == READ && PyList_GET_SIZE(tools.reasons))
+        state = put(&reading->fields[FINISH_REASONS], PyList_AsTuple(tools.reasons), FAILED);
+    Py_XDECREF(tools.reasons);
+    return state;
+}
+
+static int
+text_entry(Json *from, void *Py_UNUSED(with), PyObject **one)
+{
+    PyObject *has[2];
+    int state = read_object(from, PART, 2, NULL, has, NULL);
+    if (state != READ)
+        return state;
+    if (!is(has[P_TYPE], "text") || !has[P_CONTENT]) {
+        clear(has, 2);
+        return DECLINED;
+    }
+    *one = has[P_CONTENT];
+    Py_DECREF(has[P_TYPE]);
+    return READ;
+}
+
+/* Instructions as a list of texts, joined where they are not empty. */
+static int
+put_system(PyObject **place, PyObject *given)
+{
+    int state;
+    PyObject *texts = whole_of(given, text_entry, NULL, &state);
+    if (!texts)
+        return state;
+    PyObject *told = PyList_New(0), *made = NULL;
+    for (Py_ssize_t i = 0; told && i < PyTuple_GET_SIZE(texts); i++) {
+        PyObject *each = PyTuple_GET_ITEM(texts, i);
+        if (PyUnicode_GET_LENGTH(each) && PyList_Append(told, each) < 0)
+            Py_CLEAR(told);
+    }
+    if (told)
+        made = PyList_GET_SIZE(told) == 1 ? Py_NewRef(PyList_GET_ITEM(told, 0))
+                                          : PyUnicode_Join(line_break, told);
+    Py_XDECREF(told);
+    Py_DECREF(texts);
+    if (made && !PyUnicode_GET_LENGTH(made)) {
+        Py_DECREF(made);
+        return READ;
+    }
+    return put(place, made, FAILED);
+}
+
+static int
+put_operation(PyObject **place, PyObject *given, PyObject *operations)
+{
+    if (!PyUnicode_CheckExact(given))
+        return DECLINED;
+    PyObject *found = PyDict_GetItemWithError(operations, given);
+    if (!found)
+        return PyErr_Occurred() ? FAILED : DECLINED;
+    return put(place, Py_NewRef(found), FAILED);
+}
+
+static int
+follow(Reading *reading, int step, int slot, PyObject *value, const Makers *makers)
+{
+    int state;
+    PyObject *made;
+    const Tools *tools = &makers->tools;
+    if (value == Py_None)
+        return READ;
+    switch (step) {
+    case S_TEXT: return put_text(&reading->fields[slot], value);
+    case S_INTEGER: return put_integer(&reading->fields[slot], value);
+    case S_USAGE: return slot < U_COUNT ? put_integer(&reading->usage[slot], value) : DECLINED;
+    case S_OWN_VALUE:
+        made = value_of(value, tools, &state);
+        return made || state != READ ? put(&reading->fields[slot], made, state) : READ;
+    case S_OPERATION: return put_operation(&reading->fields[slot], value, makers->operations);
+    case S_MESSAGES: return put_messages(reading, slot, value, makers);
+    case S_SYSTEM: return put_system(&reading->fields[slot], value);
+    case S_DEFINITIONS: return put_definitions(&reading->fields[slot], value, tools);
+    case S_REASONS: return put_reasons(&reading->fields[slot], value, tools);
+    case S_DOCUMENTS:
+        if (reading->fields[slot])
+            return READ;
+        made = whole_of(value, document_entry, makers->document, &state);
+        return put(&reading->fields[slot], made, state);
+    case S_TOOL_NAME: return put_text(&reading->tool[T_NAME], value);
+    case S_TOOL_ID: return put_text(&reading->tool[T_ID], value);
+    case S_TOOL_ARGUMENTS: return put_arguments(&reading->tool[T_ARGUMENTS], value, tools);
+    case S_TOOL_RESULT: return put_result(&reading->tool[T_RESULT], value, tools);
+    default: return DECLINED;
+    }
+}
+
+static int
+is_tool(const Reading *reading)
+{
+    return reading->fields[OPERATION] &&
+           PyUnicode_Compare(reading->fields[OPERATION], execute_tool) == 0;
+}
+
+/* A tool's steps count where the span has a tool's name or executes a tool, as in genai.read. */
+static int
+follow_all(Reading *reading, PyObject *plan, Py_ssize_t names, const Makers *makers)
+{
+    const uint8_t *at = (const uint8_t *)PyBytes_AS_STRING(plan);
+    const uint8_t *end = at + PyBytes_GET_SIZE(plan);
+    int tool = 0;
+    for (; end - at >= 3; at += 3) {
+        if (at[1] >= SPAN_COUNT || at[2] >= names)
+            return DECLINED;
+        tool |= at[0] == S_TOOL_NAME;
+        if (at[0] >= S_TOOL_ID && at[0] <= S_TOOL_RESULT && !tool && !(tool = is_tool(reading)))
+            continue;
+        int state = follow(reading, at[0], at[1], reading->values[at[2]], makers);
+        if (state != READ)
+            return state;
+    }
+    return READ;
+}
+
+static int
+read_resource(Reading *reading, const Makers *makers)
+{
+    PyObject *resource = reading->raw[R_RESOURCE];
+    if (!PyDict_CheckExact(resource))
+        return DECLINED;
+    PyObject *service = PyDict_GetItemWithError(resource, makers->service_name);
+    if (!service && PyErr_Occurred())
+        return FAILED;
+    PyObject *release = PyDict_GetItemWithError(resource, makers->service_version);
+    if (!release && PyErr_Occurred())
+        return FAILED;
+    int state = put_text(&reading->fields[SERVICE], service);
+    return state == READ ? put_text(&reading->fields[RELEASE], release) : state;
+}
+
+/* The name of a tool whose span does not say it: what stands behind "execute_tool ". */
+static PyObject *
+name_of_tool(PyObject *name)
+{
+    if (!PyUnicode_Check(name))
+        return NULL;
+    Py_ssize_t size = PyUnicode_GET_LENGTH(name);
+    Py_ssize_t head = PyUnicode_Tailmatch(name, execute_tool_, 0, size, -1) == 1
+                          ? PyUnicode_GET_LENGTH(execute_tool_)
+                          : 0;
+    return size > head ? PyUnicode_Substring(name, head, size) : PyUnicode_FromString("tool");
+}
+
+static int
+make_tool(Reading *reading, long status, const Makers *makers)
+{
+    PyObject **fields = reading->fields, **tool = reading->tool;
+    if (!tool[T_NAME] && !is_tool(reading))
+        return READ;
+    if (status == 2 || fields[ERROR_TYPE])
+        tool[T_ERROR] = Py_NewRef(fields[STATUS_MESSAGE] ? fields[STATUS_MESSAGE]
+                                  : fields[ERROR_TYPE]   ? fields[ERROR_TYPE]
+                                                         : word_error);
+    if (!tool[T_NAME] && !(tool[T_NAME] = name_of_tool(reading->raw[R_NAME])))
+        return FAILED;
+    PyObject *given[T_COUNT];
+    for (int i = 0; i < T_COUNT; i++)
+        given[i] = tool[i] ? tool[i] : Py_None;
+    if (!fields[OPERATION])
+        fields[OPERATION] = Py_NewRef(execute_tool);
+    return put(&fields[TOOL_CALL], PyObject_Vectorcall(makers->tool_call, given, T_COUNT, NULL),
+               FAILED);
+}
+
+static int
+make_usage(Reading *reading, const Makers *makers)
+{
+    PyObject *given[U_COUNT];
+    int some = 0;
+    for (int i = 0; i < U_COUNT; i++) {
+        some |= reading->usage[i] != NULL;
+        given[i] = reading->usage[i] ? reading->usage[i] : Py_None;
+    }
+    if (!some)
+        return READ;
+    return put(&reading->fields[USAGE], PyObject_Vectorcall(makers->usage, given, U_COUNT, NULL),
+               FAILED);
+}
+
+static PyObject *
+make_span(Reading *reading, long status, PyObject *dialect, const Makers *makers)
+{
+    static const int kept[][2] = {
+        {TRACE_ID, R_TRACE_ID}, {SPAN_ID, R_SPAN_ID}, {NAME, R_NAME}, {PARENT_ID, R_PARENT_ID},
+        {START_NS, R_START_NS}, {END_NS, R_END_NS}, {SCOPE, R_SCOPE_NAME},
+        {ATTRIBUTES, R_ATTRIBUTES}, {RESOURCE, R_RESOURCE}, {EVENTS, R_EVENTS}, {LINKS, R_LINKS},
+    };
+    PyObject *given[SPAN_COUNT];
+    for (int i = 0; i < SPAN_COUNT; i++)
+        given[i] = reading->fields[i] ? reading->fields[i] : PyTuple_GET_ITEM(makers->defaults, i);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        given[kept[i][0]] = reading->raw[kept[i][1]];
+    given[DIALECT] = dialect;
+    if (status == 1 || status == 2)
+        given[STATUS] = status == 1 ? word_ok : word_error;
+    return PyObject_Vectorcall(makers->span, given, SPAN_COUNT, NULL);
+}
+
+/* How spans with these attributes are read: a Reading's dialect and plan, or NULL. */
+static PyObject *
+known_reading(Reading *reading, PyObject *known, Py_ssize_t *count)
+{
+    PyObject *attributes = reading->raw[R_ATTRIBUTES], *name, *value;
+    Py_ssize_t at = 0, size;
+    if (!PyDict_CheckExact(attributes) || (size = PyDict_GET_SIZE(attributes)) > NAMES_MOST)
+        return NULL;
+    PyObject *names = PyTuple_New(size);
+    if (!names)
+        return NULL;
+    for (*count = 0; *count < size && PyDict_Next(attributes, &at, &name, &value); ++*count) {
+        reading->values[*count] = value;
+        PyTuple_SET_ITEM(names, *count, Py_NewRef(name));
+    }
+    PyObject *found = PyDict_GetItemWithError(known, names);
+    Py_DECREF(names);
+    return found;
+}
+
+static PyObject *
+read_whole(PyObject *raw, PyObject *known, const Makers *makers, int *state)
+{
+    Reading reading;
+    Py_ssize_t names;
+    *state = DECLINED;
+    if (Py_TYPE(raw) != raw_type && find_fields(Py_TYPE(raw)) != READ)
+        return NULL;
+    for (int i = 0; i < R_COUNT; i++)
+        if (!(reading.raw[i] = *(PyObject **)((char *)raw + raw_offsets[i])))
+            return NULL;
+    if (!PyTuple_CheckExact(reading.raw[R_EVENTS]) || PyTuple_GET_SIZE(reading.raw[R_EVENTS]) ||
+        !PyLong_CheckExact(reading.raw[R_STATUS_CODE]))
+        return NULL;
+    PyObject *found = known_reading(&reading, known, &names), *made = NULL;
+    if (!found) {
+        *state = PyErr_Occurred() ? FAILED : DECLINED;
+        return NULL;
+    }
+    if (!PyTuple_Check(found) || PyTuple_GET_SIZE(found) != 4 ||
+        !PyBytes_CheckExact(PyTuple_GET_ITEM(found, 3)))
+        return NULL;
+    int overflow;
+    long status = PyLong_AsLongAndOverflow(reading.raw[R_STATUS_CODE], &overflow);
+    Py_INCREF(found); /* what is called below could forget it */
+    memset(reading.fields, 0, sizeof reading.fields);
+    memset(reading.usage, 0, sizeof reading.usage);
+    memset(reading.tool, 0, sizeof reading.tool);
+    *state = follow_all(&reading, PyTuple_GET_ITEM(found, 3), names, makers);
+    if (*state == READ)
+        *state = put_text(&reading.fields[STATUS_MESSAGE], reading.raw[R_STATUS_MESSAGE]);
+    if (*state == READ)
+        *state = read_resource(&reading, makers);
+    if (*state == READ)
+        *state = make_tool(&reading, status, makers);
+    if (*state == READ)
+        *state = make_usage(&reading, makers);
+    if (*state == READ && !(made = make_span(&reading, status, PyTuple_GET_ITEM(found, 2), makers)))
+        *state = FAILED;
+    clear(reading.fields, SPAN_COUNT);
+    clear(reading.usage, U_COUNT);
+    clear(reading.tool, T_COUNT);
+    Py_DECREF(found);
+    return made;
+}
+
+static int
+makers_of(PyObject *given, Makers *makers)
+{
+    PyObject **places[] = {
+        &makers->span, &makers->usage, &makers->tool_call, &makers->document, &makers->defaults,
+        &makers->operations, &makers->service_name, &makers->service_version,
+        &makers->tools.message, &makers->tools.part, &makers->tools.opened,
+        &makers->tools.flattened, &makers->tools.finish, &makers->tools.decode,
+        &makers->tools.finishes,
+    };
+    Py_ssize_t count = sizeof places / sizeof *places;
+    if (!PyTuple_Check(given) || PyTuple_GET_SIZE(given) != count)
+        return 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        *places[i] = PyTuple_GET_ITEM(given, i);
+    makers->tools.reasons = NULL;
+    return PyTuple_Check(makers->defaults) && PyTuple_GET_SIZE(makers->defaults) == SPAN_COUNT &&
+           PyDict_Check(makers->operations) && PyDict_Check(makers->tools.finishes);
+}
+
+static PyObject *
+span(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    Makers makers;
+    int state;
+    if (count != 3 || !PyDict_Check(given[1]) || !makers_of(given[2], &makers)) {
+        PyErr_SetString(PyExc_TypeError, "span(raw, known readings, makers)");
+        return NULL;
+    }
+    PyObject *made = read_whole(given[0], given[1], &makers, &state);
+    if (made || state == FAILED)
+        return made;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+texts_of(const char *const *texts, Py_ssize_t count)
+{
+    PyObject *made = PyTuple_New(count);
+    for (Py_ssize_t i = 0; made && i < count; i++) {
+        PyObject *one = PyUnicode_InternFromString(texts[i]);
+        if (one)
+            PyTuple_SET_ITEM(made, i, one);
+        else
+            Py_CLEAR(made);
+    }
+    return made;
+}
+
 #define FAST(name) (PyCFunction)(void (*)(void))name, METH_FASTCALL
 
 static PyMethodDef methods[] = {
     {"messages", FAST(messages), "The messages in a JSON text, or None where declined."},
     {"documents", FAST(documents), "The documents in a JSON text, or None where declined."},
     {"fill", FAST(fill), "fill(into, rules, attributes, text): fields by rules, as draft.fill."},
+    {"span", FAST(span), "span(raw, known, makers): a canonical span, or None where declined."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -714,11 +1332,25 @@ PyInit__read(void)
     for (int i = 0; i < 4; i++)
         if (!(role_names[i] = PyUnicode_InternFromString(roles[i])))
             return NULL;
-    kind_text = PyUnicode_InternFromString("text");
-    kind_reasoning = PyUnicode_InternFromString("reasoning");
-    kind_call = PyUnicode_InternFromString("tool_call");
-    kind_response = PyUnicode_InternFromString("tool_call_response");
-    if (!kind_text || !kind_reasoning || !kind_call || !kind_response)
-        return NULL;
-    return PyModule_Create(&definition);
+    static const struct {
+        PyObject **word;
+        const char *text;
+    } words[] = {
+        {&kind_text, "text"}, {&kind_reasoning, "reasoning"}, {&kind_call, "tool_call"},
+        {&kind_response, "tool_call_response"}, {&execute_tool, "execute_tool"},
+        {&execute_tool_, "execute_tool "}, {&word_ok, "ok"}, {&word_error, "error"},
+        {&name_type, "type"}, {&line_break, "\n"},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!(*words[i].word = PyUnicode_InternFromString(words[i].text)))
+            return NULL;
+    PyObject *module = PyModule_Create(&definition);
+    PyObject *fields = texts_of(SPAN_FIELDS, SPAN_COUNT), *steps = texts_of(STEPS, STEP_COUNT);
+    int sound = module && fields && steps && PyModule_AddObjectRef(module, "FIELDS", fields) == 0 &&
+                PyModule_AddObjectRef(module, "STEPS", steps) == 0;
+    Py_XDECREF(fields);
+    Py_XDECREF(steps);
+    if (!sound)
+        Py_CLEAR(module);
+    return module;
 }

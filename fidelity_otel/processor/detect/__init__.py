@@ -122,47 +122,50 @@ def detect_all(
     """
     cases = [_Case(trace) for trace in traces]
     for find in FIRST:
-        for case in cases:
-            case.run(find, settings)
-    for case in cases:
-        case.run(retrieval.find_stale, settings, now_ns)
-    for case in cases:
-        case.run(shapes.find, history)
+        _run(cases, find, settings)
+    _run(cases, retrieval.find_stale, settings, now_ns)
+    _run(cases, shapes.find, history)
     for conclude in SECOND:
         for case in cases:
-            case.run(conclude, settings, case.found)
+            _run((case,), conclude, settings, case.found)
     return [case.result() for case in cases]
 
 
 class _Case:
-    """One trace while its detectors run. `facts` is None where none is to run any more."""
+    """One trace while its detectors run. `facts` is None where none is to run any more.
 
-    __slots__ = ("_error", "facts", "found")
+    `error` is what a detector raised.
+    """
+
+    __slots__ = ("error", "facts", "found")
 
     def __init__(self, trace: Trace) -> None:
         self.found: list[Finding] = []
         self.facts: Facts | None = None
-        self._error: Exception | None = None
+        self.error: Exception | None = None
         if trace.spans:
             try:
                 self.facts = Facts(trace)
             except Exception as error:  # noqa: BLE001 - a trace must not cost those beside it
-                self._error = error
-
-    def run(self, find: Callable[..., Iterator[Finding]], *given: Any) -> None:
-        """Add what a detector finds, or note what it raised and leave the trace alone."""
-        if self.facts is not None:
-            try:
-                self.found.extend(find(self.facts, *given))
-            except Exception as error:  # noqa: BLE001 - see above
-                self._error, self.facts = error, None
+                self.error = error
 
     def result(self) -> tuple[Finding, ...] | Exception:
         """The findings with what recoveries cost, or what was raised."""
         facts = self.facts
-        if self._error is not None or facts is None:
-            return self._error or ()
+        if self.error is not None or facts is None:
+            return self.error or ()
         try:
             return tuple([cost.with_cost(facts, finding) for finding in self.found[:MOST]])
         except Exception as error:  # noqa: BLE001 - see above
             return error
+
+
+def _run(cases: Iterable[_Case], find: Callable[..., Iterator[Finding]], *given: Any) -> None:
+    """Add to each case what a detector finds, or note what it raised and leave the trace alone."""
+    for case in cases:
+        facts = case.facts
+        if facts is not None:
+            try:
+                case.found.extend(find(facts, *given))
+            except Exception as error:  # noqa: BLE001 - a trace must not cost those beside it
+                case.error, case.facts = error, None

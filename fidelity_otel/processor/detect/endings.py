@@ -98,7 +98,7 @@ def _pending(facts: Facts) -> tuple[Span, list[str]] | None:
 
 def find_budget(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
     """Findings of limits that were hit: those that the system names, and those that were set."""
-    for span in facts.trace.spans:
+    for span in () if facts.calm else facts.trace.spans:
         if span.operation in ("invoke_agent", "invoke_workflow", "") and span.failed:
             told = f"{span.error_type or ''} {span.status_message}"[:600]
             if _LIMITED.search(told):
@@ -140,8 +140,12 @@ def _beyond(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
 
 def find_abandoned(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
     """Findings of work whose caller left: cancelled, or a stream that nobody read to its end."""
+    calm, root_id = facts.calm, facts.trace.root_id
+    cancelled, complete = semconv.FIDELITY_CANCELLED, semconv.FIDELITY_STREAM_COMPLETE
     for span in facts.trace.spans:
-        if span.operation == "" and span.span_id != facts.trace.root_id:
+        if span.operation == "" and span.span_id != root_id:
+            continue
+        if calm and cancelled not in span.attributes and complete not in span.attributes:
             continue
         why = _left(span)
         if why is None:

@@ -24,7 +24,8 @@ class Facts:
     own kind are not calls: they are in `attempts`, by the id of the call. `good_by_name` are the
     steps that succeeded, `good_retrievals` the retrievals that found something, `handovers` the
     steps that gave the case to a person, `answering` the model call that gave the answer.
-    `said_so`: the answer admits a failure or hands over.
+    `said_so`: the answer admits a failure or hands over. `calm`: no span failed, has events or is
+    an attempt, so detectors of such need not look.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Facts:
         "answering",
         "attempts",
         "by_id",
+        "calm",
         "chats",
         "good_by_name",
         "good_calls",
@@ -53,19 +55,24 @@ class Facts:
         self.attempts: dict[str, list[Span]] = {}
         self.chats: list[Span] = []
         self.retrievals: list[Step] = []
+        self.calm = True
         tools: list[Span] = []
         for span in trace.spans:
             self.by_id[span.span_id] = span
+            if span.events or span.status == "error" or span.error_type is not None:
+                self.calm = False
             if span.attempt is not None and span.parent_id is not None:
+                self.calm = False
                 parent = self.by_id.get(span.parent_id)
                 if parent is not None and parent.operation == span.operation:
                     self.attempts.setdefault(span.parent_id, []).append(span)
                     continue
-            if span.operation == "chat":
+            operation = span.operation
+            if operation == "chat":
                 self.chats.append(span)
-            elif span.operation == "execute_tool":
+            elif operation == "execute_tool":
                 tools.append(span)
-            elif span.operation == "retrieval":
+            elif operation == "retrieval":
                 self.retrievals.append(_retrieval(span, len(self.retrievals)))
         self.steps = _steps(tools, self.chats)
         self.good_retrievals = [r for r in self.retrievals if r.documents and r.failure is None]
@@ -188,12 +195,12 @@ def _only_in_messages(tools: list[Span], chats: list[Span]) -> list[Step]:
     ids = {t.tool.id for t in tools if t.tool and t.tool.id}
     asked: list[tuple[Part, Span]] = []
     for chat in chats:
-        asked.extend(
-            (part, chat)
-            for message in chat.output_messages
-            for part in message.parts
-            if part.type == "tool_call" and part.id not in ids and part.name not in names
-        )
+        for message in chat.output_messages:
+            asked += [
+                (part, chat)
+                for part in message.parts
+                if part.type == "tool_call" and part.id not in ids and part.name not in names
+            ]
     if not asked:
         return []
     wanted = {part.id for part, _ in asked}

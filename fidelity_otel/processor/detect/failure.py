@@ -98,6 +98,12 @@ _STATUS: Final = {
 }
 _ERROR_MEMBERS: Final = ("error", "errors", "exception", "error_message", "errorMessage", "err")
 _STATUS_MEMBERS: Final = ("status_code", "statusCode", "status", "code", "http_status")
+_TELLING: Final = frozenset(
+    (
+        *(*_ERROR_MEMBERS, *_STATUS_MEMBERS, "isError", "is_error", "success", "ok"),
+        *("message", "detail", "response", "result", "content"),
+    )
+)
 _BAD_STATES: Final = {"error", "failed", "failure", "fail", "exception", "timeout"}
 _GOOD_ERRORS: Final = {"none", "null", "no error", "false", "ok", "0", "success", "no"}
 
@@ -155,6 +161,8 @@ def _of_text(result: str, depth: int) -> str | None:
 
 
 def _of_members(result: dict[str, Any], depth: int) -> str | None:
+    if result.keys().isdisjoint(_TELLING):  # most results, and looking at each costs
+        return None
     for name in _ERROR_MEMBERS:
         value = result.get(name)
         if value and value is not True and str(value)[:20].strip().lower() not in _GOOD_ERRORS:

@@ -114,6 +114,8 @@ def _became(facts: Facts, last: Step) -> Recovery:
 
 
 def _same_words(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
+    if len(facts.chats) < settings.loop_calls:
+        return
     said: dict[tuple[str | None, str], list[Span]] = {}
     for chat in facts.chats:
         if chat.output_messages:

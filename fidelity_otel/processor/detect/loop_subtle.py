@@ -28,6 +28,8 @@ _SHORTEST: Final = 40
 
 def find_near(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
     """Findings of calls whose arguments differ in spelling only, and whose results do not."""
+    if len(facts.steps) < settings.loop_calls:
+        return
     same: dict[tuple[str, str], list[Step]] = {}
     for step in facts.steps:
         if step.failure is None and len(step.key) > 2:  # noqa: PLR2004 - {} has no spelling

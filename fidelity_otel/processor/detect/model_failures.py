@@ -34,6 +34,8 @@ _SAID = {
 
 def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
     """Findings of failed calls that are not tools, and of failed attempts inside any call."""
+    if facts.calm:
+        return
     failed_retrievals = {s.span_id: s for s in facts.retrievals if s.failure is not None}
     for span in facts.trace.spans:
         if span.attempt is not None and span.parent_id in facts.attempts:

@@ -57,10 +57,10 @@ def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: 
     pairs: dict[tuple[str, str], list[Span]] = {}
     for chat in facts.chats:
         asked, used = chat.model_requested, chat.model_used
-        if not asked or not used or asked == used or _opaque(chat):
+        if not asked or not used or asked == used:
             continue
         pair = (asked[:_NAME], used[:_NAME])
-        if not same_model(*pair):
+        if not same_model(*pair) and not _opaque(chat):
             pairs.setdefault(pair, []).append(chat)
     for (asked, used), chats in pairs.items():
         first = chats[0]

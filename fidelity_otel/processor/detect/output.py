@@ -18,7 +18,7 @@ def find_empty(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # 
     """Findings of model calls that said nothing and called nothing, and of an empty answer."""
     reported = False
     for index, chat in enumerate(facts.chats):
-        if chat.failed or not _said_nothing(chat):
+        if not _said_nothing(chat) or chat.failed:
             continue
         reported = True
         if _held_back(chat):
@@ -48,12 +48,14 @@ def find_empty(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # 
 def _said_nothing(chat: Span) -> bool:
     if not chat.output_messages:
         return chat.usage is not None and chat.usage.output_tokens == 0
-    return not any(
-        (part.type == "text" and part.content and part.content.strip())
-        or part.type not in ("text", "reasoning")
-        for message in chat.output_messages
-        for part in message.parts
-    )
+    for message in chat.output_messages:
+        for part in message.parts:
+            if part.type == "text":
+                if part.content and not part.content.isspace():
+                    return False
+            elif part.type != "reasoning":
+                return False
+    return True
 
 
 def _cut(chat: Span) -> bool:

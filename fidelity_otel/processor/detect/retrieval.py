@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from fidelity_otel.model import Document, Finding
@@ -149,6 +150,11 @@ def instant(value: Any) -> int | None:
     """Nanoseconds since the epoch of an ISO 8601 text or a Unix time (s, ms); else None."""
     if not isinstance(value, str) or not value or len(value) > 40:  # noqa: PLR2004
         return None
+    return _instant(value)
+
+
+@lru_cache(maxsize=2048)  # the same documents are found over and over
+def _instant(value: str) -> int | None:
     if value.replace(".", "", 1).isdigit() and len(value) >= 9:  # noqa: PLR2004 - a Unix time
         seconds = float(value)
         seconds = seconds / 1000 if seconds > 1e11 else seconds  # noqa: PLR2004 - milliseconds

@@ -8,6 +8,7 @@ twenty look otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from fidelity_otel.model import Finding, Trace
@@ -32,6 +33,7 @@ _KINDS: Final = {
 }
 _MOST_MEMBERS: Final = 24
 _NAME: Final = 100  # characters of a name that are looked at, and kept
+_LONGEST_KNOWN: Final = 1000  # characters of names that are worth remembering
 _ENOUGH: Final = 20
 _ENOUGH_HERE: Final = 4
 _USUAL: Final = 0.95
@@ -47,18 +49,32 @@ def shape_of(value: Any) -> Shape:
         inner = sorted({_KINDS.get(type(v), "nothing") for v in value[:50]})
         return ("list", *inner)
     if kind == "object":
-        if len(value) > _MOST_MEMBERS or _keyed(value):
+        if len(value) > _MOST_MEMBERS:
             return ("object", "*")
-        return (
-            "object",
-            *sorted(f"{str(k)[:_NAME]}:{_KINDS.get(type(v), 'nothing')}" for k, v in value.items()),
-        )
+        return _shape_of_object(tuple(map(str, value)), tuple(map(type, value.values())))
     return (kind,)
 
 
-def _keyed(value: dict[str, Any]) -> bool:
-    """Whether an object is a table whose members are ids rather than names."""
-    return any(any(c.isdigit() for c in str(key)) for key in value)
+def _shape_of_object(names: tuple[str, ...], types: tuple[type, ...]) -> Shape:
+    """The shape of an object; results of one tool have the same members, over and over."""
+    if sum(map(len, names)) > _LONGEST_KNOWN:
+        return _new_shape(names, types)
+    return _known_shape(names, types)
+
+
+def _new_shape(names: tuple[str, ...], types: tuple[type, ...]) -> Shape:
+    if any(any(c.isdigit() for c in name) for name in names):
+        return ("object", "*")  # a table whose members are ids rather than names
+    return (
+        "object",
+        *sorted(
+            f"{name[:_NAME]}:{_KINDS.get(kind, 'nothing')}"
+            for name, kind in zip(names, types, strict=True)
+        ),
+    )
+
+
+_known_shape: Final = lru_cache(maxsize=1024)(_new_shape)
 
 
 def unlike(usual: Shape, found: Shape) -> bool:
@@ -138,6 +154,8 @@ def find(facts: Facts, history: History | None) -> Iterator[Finding]:
 
     Once all are given, the history learns this trace's shapes.
     """
+    if history is None and len(facts.steps) <= _ENOUGH_HERE:
+        return
     history = history and history.about(facts.trace)
     here: dict[str, list[tuple[Step, Shape]]] = {}
     for step in facts.steps:

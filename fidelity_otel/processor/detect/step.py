@@ -13,6 +13,7 @@ __all__ = ["Step", "canonical"]
 
 _LONGEST_KEY: Final = 4000
 _LONGEST_NAME: Final = 100
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def canonical(value: Any) -> str:
@@ -22,7 +23,7 @@ def canonical(value: Any) -> str:
     if type(value) is str:
         return " ".join(value[:_LONGEST_KEY].split())
     try:
-        return msgspec.json.encode(value, order="sorted").decode()[:_LONGEST_KEY]
+        return _encode(value).decode()[:_LONGEST_KEY]
     except (TypeError, ValueError, OverflowError, RecursionError):
         return compact(value, _LONGEST_KEY)
 

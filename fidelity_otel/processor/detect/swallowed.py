@@ -36,7 +36,7 @@ def find(
     if open_errors:
         first = open_errors[0]
         span_id, what = first.span_id, first.evidence.split(";", 1)[0].rstrip(".")
-    elif any(f.mode in _ERRORS for f in findings):
+    elif facts.calm or any(f.mode in _ERRORS for f in findings):
         return
     else:
         found = _plain_error(facts)

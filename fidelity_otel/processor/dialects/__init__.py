@@ -26,10 +26,11 @@ from fidelity_otel.processor.dialects import (
     vercel,
 )
 from fidelity_otel.processor.dialects.draft import Draft, Rule
+from fidelity_otel.processor.dialects.plan import plan_of
 from fidelity_otel.processor.dialects.values import text
 from fidelity_otel.processor.rawspan import RawSpan
 
-__all__ = ["TABLE", "Dialect", "Reading", "reading_of"]
+__all__ = ["KNOWN", "TABLE", "Dialect", "Reading", "reading_of"]
 
 
 class Dialect(NamedTuple):
@@ -76,16 +77,21 @@ class Step(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How spans with certain attribute and event names are read; `dialect` names the dialects."""
+    """How spans with certain attribute and event names are read; `dialect` names the dialects.
+
+    `plan` is for the native reader, where that can read them.
+    """
 
     steps: tuple[Step, ...]
     general: tuple[Rule, ...]
     dialect: str
+    plan: bytes | None
 
 
 _MOST: Final = 4_000  # names are the senders' to choose; memory is ours
 _MOST_NAMES: Final = 256
-_known: dict[tuple[str, ...], Reading] = {}
+KNOWN: Final[dict[tuple[str, ...], Reading]] = {}
+"""Readings by the names of the attributes, and of the events behind them."""
 
 
 def reading_of(raw: RawSpan) -> Reading:
@@ -93,17 +99,18 @@ def reading_of(raw: RawSpan) -> Reading:
     names = tuple(raw.attributes)
     if raw.events:
         names += tuple(event.name for event in raw.events)
-    found = _known.get(names)
+    found = KNOWN.get(names)
     if found is None:
-        found = _reading(frozenset(names))
+        found = _reading(names)
         if len(names) <= _MOST_NAMES:
-            if len(_known) >= _MOST:
-                _known.clear()
-            _known[names] = found
+            if len(KNOWN) >= _MOST:
+                KNOWN.clear()
+            KNOWN[names] = found
     return found
 
 
-def _reading(names: frozenset[str]) -> Reading:
+def _reading(given: tuple[str, ...]) -> Reading:
+    names = frozenset(given)
     words = {name.partition(".")[0] for name in names}
     dialects = [dialect for dialect in TABLE if not words.isdisjoint(dialect.words)]
     return Reading(
@@ -117,4 +124,5 @@ def _reading(names: frozenset[str]) -> Reading:
         ),
         tuple(rule for rule in GENERAL if rule.name in names),
         "+".join(dialect.name for dialect in dialects),
+        plan_of(given, [dialect.name for dialect in dialects], GENERAL),
     )

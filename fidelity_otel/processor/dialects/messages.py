@@ -57,6 +57,13 @@ def finish_reason(value: Any) -> str | None:
     return _FINISH.get(word, word)
 
 
+FINISHES: Final = {
+    word: finish_reason(word)
+    for word in (*_FINISH, "stop", "length", "content_filter", "tool_call", "error")
+}
+"""What `finish_reason` gives for the usual words."""
+
+
 def arguments(value: Any) -> Any:
     """A call's arguments: opened where they are valid JSON, else the text as it is."""
     if type(value) is str:

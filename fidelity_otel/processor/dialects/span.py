@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
+import msgspec
+
 from fidelity_otel import semconv
-from fidelity_otel.model import Span, ToolCall, Usage
-from fidelity_otel.processor.dialects import reading_of
+from fidelity_otel.model import Document, Message, Part, Span, ToolCall, Usage
+from fidelity_otel.processor import native
+from fidelity_otel.processor.dialects import KNOWN, reading_of
 from fidelity_otel.processor.dialects.draft import Draft, Rule, fill
+from fidelity_otel.processor.dialects.genai import OPERATIONS
+from fidelity_otel.processor.dialects.messages import (
+    FINISHES,
+    arguments,
+    finish_reason,
+    flattened,
+)
 from fidelity_otel.processor.dialects.values import integer, text
 from fidelity_otel.processor.rawspan import RawSpan
 
@@ -19,6 +29,14 @@ _RESOURCE: Final = (
     Rule("service", semconv.SERVICE_NAME, text),
     Rule("release", semconv.SERVICE_VERSION, text),
 )
+_MAKERS: Final = (
+    *(Span, Usage, ToolCall, Document),
+    (None,) * (len(Span.__struct_fields__) - len(Span.__struct_defaults__))
+    + Span.__struct_defaults__,
+    *(OPERATIONS, semconv.SERVICE_NAME, semconv.SERVICE_VERSION),
+    *(Message, Part, arguments, flattened, finish_reason, msgspec.json.Decoder().decode, FINISHES),
+)
+"""What the native reader makes spans with."""
 
 
 def read_span(raw: RawSpan) -> tuple[Span, int]:
@@ -27,6 +45,10 @@ def read_span(raw: RawSpan) -> tuple[Span, int]:
     Returns:
         The canonical span, and how many of its values were recognised but could not be read.
     """
+    if native.read is not None:
+        made: Span | None = native.read.span(raw, KNOWN, _MAKERS)
+        if made is not None:
+            return made, 0
     draft = Draft()
     fields, attributes = draft.fields, raw.attributes
     reading = reading_of(raw)
