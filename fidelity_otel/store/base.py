@@ -7,7 +7,9 @@ import math
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -127,13 +129,18 @@ def _insert_plainly(
     if connection.dialect.name != "sqlite":
         return False
     columns = tuple(rows[0])
+    values: list[Any] = list(map(itemgetter(*columns), rows))
+    if len(columns) == 1:  # of one, itemgetter makes no tuple
+        values = [(value,) for value in values]
+    connection.exec_driver_sql(_inserting(table.name, columns, ending), values)
+    return True
+
+
+@lru_cache(64)
+def _inserting(table: str, columns: tuple[str, ...], ending: str) -> str:
     names = ", ".join(f'"{column}"' for column in columns)
     marks = ", ".join("?" * len(columns))
-    connection.exec_driver_sql(
-        f'INSERT INTO "{table.name}" ({names}) VALUES ({marks}){ending}',  # noqa: S608 (our schema's names)
-        [tuple([row[column] for column in columns]) for row in rows],
-    )
-    return True
+    return f'INSERT INTO "{table}" ({names}) VALUES ({marks}){ending}'  # noqa: S608 (our schema's names)
 
 
 def clean(text: str) -> str:

@@ -32,6 +32,9 @@ __all__ = [
 
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _LATE = "+late"
+_WINDOW = select(schema.windows.c.drawn_ns, schema.windows.c.first_ns).where(
+    schema.windows.c.window == bindparam("name")
+)
 
 
 class WindowCandidate(msgspec.Struct, frozen=True):
@@ -265,23 +268,25 @@ def place_in_windows(connection: Connection, rows: Sequence[dict[str, Any]]) -> 
     for row in rows:
         seen = firsts.get(row["window"], row["decided_ns"])
         firsts[row["window"]] = min(seen, row["decided_ns"])
-    open_names = {name: _open_name(connection, name) for name in firsts}
+    open_names = {name: _open_window(connection, name, first) for name, first in firsts.items()}
     for row in rows:
         row["window"] = open_names[row["window"]]
-    opened = [{"window": open_names[n], "first_ns": first} for n, first in firsts.items()]
-    insert_new(connection, schema.windows, opened)
-    w = schema.windows
-    for each in opened:
-        earlier = (w.c.window == each["window"]) & (w.c.first_ns > each["first_ns"])
-        connection.execute(update(w).where(earlier).values(first_ns=each["first_ns"]))
 
 
-def _open_name(connection: Connection, window: str) -> str:
+def _open_window(connection: Connection, window: str, first_ns: int) -> str:
+    """The name of the window, or of one for its stragglers, that is open from `first_ns` at least.
+
+    It is mostly open already: then it is looked at and nothing is written.
+    """
     w = schema.windows
     name, turn = window, 0
-    while connection.scalar(select(w.c.drawn_ns).where(w.c.window == name)):
+    while (held := connection.execute(_WINDOW, {"name": name}).first()) and held.drawn_ns:
         turn += 1
         name = f"{window.partition(_LATE)[0]}{_LATE}{turn}"
+    if held is None:
+        insert_new(connection, w, [{"window": name, "first_ns": first_ns}])
+    elif held.first_ns > first_ns:
+        connection.execute(update(w).where(w.c.window == name).values(first_ns=first_ns))
     return name
 
 

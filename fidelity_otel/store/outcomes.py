@@ -22,6 +22,7 @@ __all__ = ["OutcomeCounts", "OutcomeStore", "join_arrived", "outcome_of"]
 
 _PAIRS = 400
 _LONGEST_CHAIN = 1000
+_ANY = select(schema.outcomes.c.id).limit(1)
 
 
 class OutcomeCounts(msgspec.Struct, frozen=True):
@@ -192,7 +193,7 @@ def _supersede(connection: Connection, ids: Sequence[str]) -> None:
 def join_arrived(connection: Connection, records: Sequence[TraceRecord]) -> None:
     """Join the outcomes that waited for these traces, or that these traces fit better."""
     o = schema.outcomes
-    if connection.scalar(select(o.c.id).limit(1)) is None:
+    if connection.scalar(_ANY) is None:
         return
     waiting: list[RowMapping] = []
 

@@ -44,6 +44,12 @@ __all__ = ["Added", "TraceStore"]
 _Ready = tuple[dict[str, Any], bytes]
 """A row of `traces` and the compressed body."""
 
+# What every batch asks, built once: SQLAlchemy takes longer to build a query than SQLite to answer.
+_REVISIONS = select(schema.traces.c.trace_id, schema.traces.c.revision).where(
+    schema.traces.c.trace_id.in_(bindparam("ids", expanding=True))
+)
+_ANY_ERASED = select(schema.erased.c.mark).limit(1)
+
 
 class Added(msgspec.Struct, frozen=True):
     """What became of the records: `refused` ones belong to erased traces."""
@@ -96,7 +102,7 @@ class TraceStore(Base):
 
     def _erased(self, connection: Connection, trace_ids: Sequence[str]) -> set[str]:
         table = schema.erased
-        if connection.scalar(select(table.c.mark).limit(1)) is None:
+        if connection.scalar(_ANY_ERASED) is None:
             return set()  # mostly: and a mark for each trace takes its time
         marks = {self._mark("erased", t): t for t in trace_ids}
         found: set[str] = set()
@@ -280,11 +286,9 @@ def _between(since_ns: int | None, until_ns: int | None) -> list[Any]:
 
 
 def _revisions(connection: Connection, trace_ids: Iterable[str]) -> dict[str, int]:
-    table = schema.traces
     found: dict[str, int] = {}
     for part in chunks(trace_ids):
-        query = select(table.c.trace_id, table.c.revision).where(table.c.trace_id.in_(part))
-        found.update({row[0]: row[1] for row in connection.execute(query)})
+        found.update({row[0]: row[1] for row in connection.execute(_REVISIONS, {"ids": part})})
     return found
 
 

@@ -29,6 +29,7 @@ def test_windows_are_open_until_drawn_and_only_those_that_began_before(store: St
 def test_a_windows_beginning_is_its_earliest_trace_whatever_came_first(store: Store) -> None:
     store.add_traces([make_record(0, window="a", decided_ns=300)])
     store.add_traces([make_record(1, window="a", decided_ns=100)])
+    store.add_traces([make_record(2, window="a", decided_ns=300)])
     assert store.open_windows(200) == ["a"]
 
 
