@@ -57,6 +57,8 @@ def keep_model(store: Store, model: RiskModel) -> None:
 def reviewed_rows(store: Store, since_ns: int = 0) -> tuple[list[Reviewed], int]:
     """The reviewed traces of the sample as rows to fit on, weighted by 1/π.
 
+    π is that of being drawn, times that of being kept at all (`Decision.upstream`).
+
     Hand-picked traces and rechecks give no row: the first were not chosen by chance, the second
     answer another question.
 
@@ -68,7 +70,7 @@ def reviewed_rows(store: Store, since_ns: int = 0) -> tuple[list[Reviewed], int]
         The rows, and how many reviewed traces have no body left.
     """
     from fidelity_otel.processor.detect.fit import Reviewed
-    from fidelity_otel.report.frame import label_of
+    from fidelity_otel.report.frame import LEAST_KEPT, label_of
 
     reviews: dict[str, list[Review]] = {}
     for review in store.reviews(since_ns):
@@ -83,7 +85,7 @@ def reviewed_rows(store: Store, since_ns: int = 0) -> tuple[list[Reviewed], int]
         if stored is None or not stored.record.otlp:
             pruned += 1
             continue
-        arms = stored.record.decision.arms
+        arms, kept = stored.record.decision.arms, stored.record.decision.upstream
         missed = 1.0
         for arm in arms:
             missed *= 1.0 - arm.probability
@@ -94,7 +96,7 @@ def reviewed_rows(store: Store, since_ns: int = 0) -> tuple[list[Reviewed], int]
             Reviewed(
                 features(trace, stored.record.findings),
                 1.0 - label,
-                1.0 / (1.0 - missed),
+                1.0 / (1.0 - missed) / (max(kept, LEAST_KEPT) if 0.0 < kept <= 1.0 else 1.0),
                 stored.record.conversation_id or stored.record.user_id or trace_id,
             )
         )

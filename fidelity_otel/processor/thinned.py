@@ -7,25 +7,22 @@ from typing import Final
 
 __all__ = ["ThinnedIds"]
 
-_FEWEST: Final = 1 << 12
 _MASK: Final = (1 << 64) - 1
 
 
 class _Generation:
-    """A set of 64-bit marks other than 0: a table of twice as many places, so 16 to 32 bytes each.
+    """A set of 64-bit marks other than 0: a table of at least twice as many places as it may hold.
 
-    Two ids of one mark are taken for the same: with a million of them, one in ten trillion is.
+    Laid out at once, because a table that grows stops everything while it is filled anew. Two ids
+    of one mark are taken for the same: with a million of them, one in ten trillion is.
     """
 
-    __slots__ = ("_count", "_places", "_table")
+    __slots__ = ("_count", "_last", "_most", "_table")
 
-    def __init__(self) -> None:
-        self._lay_out(_FEWEST)
-
-    def _lay_out(self, places: int) -> None:
-        self._places = places
+    def __init__(self, most: int) -> None:
+        places = 1 << (2 * most).bit_length()
+        self._most, self._count, self._last = most, 0, places - 1
         self._table = array("Q", bytes(8 * places))
-        self._count = 0
 
     def __len__(self) -> int:
         return self._count
@@ -33,20 +30,20 @@ class _Generation:
     def __contains__(self, mark: int) -> bool:
         return self._table[self._place(mark)] == mark
 
+    @property
+    def full(self) -> bool:
+        """Whether it holds as many as it may."""
+        return self._count >= self._most
+
     def add(self, mark: int) -> None:
-        """Note a mark that is not in it."""
-        if 2 * (self._count + 1) > self._places:
-            held = [each for each in self._table if each]
-            self._lay_out(2 * self._places)
-            for each in held:
-                self.add(each)
+        """Note a mark that is not in it, while it is not full."""
         self._table[self._place(mark)] = mark
         self._count += 1
 
     def _place(self, mark: int) -> int:
-        table, last = self._table, self._places - 1
+        table, last = self._table, self._last
         place = mark & last
-        while table[place] not in (0, mark):
+        while (held := table[place]) and held != mark:
             place = (place + 1) & last
         return place
 
@@ -54,7 +51,8 @@ class _Generation:
 class ThinnedIds:
     """The ids that were added last: at least half of `most`, at most all of them.
 
-    What is older is forgotten half of it at a time. It lives as long as the process.
+    What is older is forgotten half of it at a time. It takes 16 to 32 bytes for each of `most` once
+    the first was added, and lives as long as the process.
 
     Args:
         most: ids to keep, at least 2.
@@ -62,7 +60,7 @@ class ThinnedIds:
 
     def __init__(self, most: int = 1_000_000) -> None:
         self._half = max(1, most // 2)
-        self._new, self._old = _Generation(), _Generation()
+        self._new, self._old = _Generation(0), _Generation(0)
 
     def __len__(self) -> int:
         return len(self._new) + len(self._old)
@@ -76,8 +74,8 @@ class ThinnedIds:
         mark = _mark(trace_id)
         if mark in self._new:
             return
-        if len(self._new) >= self._half:
-            self._new, self._old = _Generation(), self._new
+        if self._new.full:
+            self._new, self._old = _Generation(self._half), self._new
         self._new.add(mark)
 
 

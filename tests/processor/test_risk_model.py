@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from fidelity_otel.model import ArmDecision, Decision, Finding, Review, TraceRecord
@@ -96,6 +97,19 @@ def test_both_arms_count_in_the_weight() -> None:
     assert row.weight == pytest.approx(1 / (1 - 0.75 * 0.5))
     assert row.wrong == 1.0
     assert pruned == 0
+
+
+def test_a_trace_weighs_as_much_as_the_requests_that_it_stands_for() -> None:
+    store: Any = Reviews(3)
+    ids = list(store.records)
+    for trace_id, upstream in zip(ids, (0.1, 1.0, 0.0), strict=True):
+        record = store.records[trace_id]
+        decision = msgspec.structs.replace(record.decision, upstream=upstream)
+        store.records[trace_id] = msgspec.structs.replace(record, decision=decision)
+    alone = 1 / (1 - 0.75 * 0.5)
+    assert [row.weight for row in reviewed_rows(store)[0]] == pytest.approx(
+        [10 * alone, alone, alone]
+    )
 
 
 def test_hand_picked_traces_and_rechecks_give_no_row() -> None:

@@ -363,9 +363,13 @@ def test_the_last_ids_are_known_and_no_others(most: int) -> None:
     assert not any(each in memory for each in unknown)
 
 
-def test_it_grows_by_at_most_32_bytes_an_id() -> None:
-    memory = ThinnedIds(200_000)
-    for trace_id in ids(150_000):
-        memory.add(trace_id)
-    held = sum(memoryview(g._table).nbytes for g in (memory._new, memory._old))
-    assert held <= 32 * len(memory)
+def test_it_takes_at_most_32_bytes_an_id_and_none_before_the_first() -> None:
+    def held(memory: ThinnedIds) -> int:
+        return sum(memoryview(g._table).nbytes for g in (memory._new, memory._old))
+
+    for most in (100, 99_999, 131_072):
+        memory = ThinnedIds(most)
+        assert held(memory) < 100
+        for trace_id in ids(2 * most):
+            memory.add(trace_id)
+        assert held(memory) <= 32 * most + 100

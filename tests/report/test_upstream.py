@@ -196,6 +196,15 @@ def test_words_say_so_only_where_a_head_sampler_was() -> None:
         assert "kept)" not in text
 
 
+def test_outcomes_of_what_was_not_kept_are_expected_to_have_no_request() -> None:
+    kept, whole = thinned(1).store, world(1).store
+    for store, expected in ((kept, True), (whole, False)):
+        store.orphans = 7
+        page = render_html(made_of(store))
+        assert "7 outcomes have no request to belong to" in page
+        assert ("of those that were not kept, that is expected" in page) is expected
+
+
 def test_json_has_requests_only_where_a_head_sampler_was() -> None:
     made, plain = made_of(thinned(1).store), made_of(world(1).store)
     said = json.loads(msgspec.json.encode(made))
