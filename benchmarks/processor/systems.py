@@ -279,13 +279,17 @@ class Fidelity(System):
 
 
 class FidelityKeep(Fidelity):
-    """The same, storing what tail_sampling lets through: what is remarkable, and 1 %."""
+    """The same, storing what tail_sampling lets through: all findings, what is slow, and 1 %."""
 
-    name, title = "fidelity-keep", "fidelity serve, findings + 1% stored"
+    name, title = "fidelity-keep", "fidelity serve, findings, slow + 1% stored"
 
     def command(self, options: Service, directory: Path) -> tuple[list[str], dict[str, str]]:
         command, environment = super().command(options, directory)
-        return command, {**environment, "FIDELITY_SAMPLE_KEEP_SHARE": "0.01"}
+        return command, {
+            **environment,
+            "FIDELITY_SAMPLE_KEEP_SHARE": "0.01",
+            "FIDELITY_DETECT_MAX_SECONDS": "30",
+        }
 
 
 SYSTEMS: Mapping[str, type[System]] = {

@@ -1332,11 +1332,19 @@ varint(In *from, uint64_t *value)
     return 0;
 }
 
-static int
+static inline int
 field(In *from, In *inner)
 {
     uint64_t size;
-    TAKE(varint(from, &size) && size <= (uint64_t)(from->end - from->at));
+    if (from->end - from->at >= 2 && from->at[0] < 0x80) { /* mostly one byte says it, or two */
+        size = *from->at++;
+    } else if (from->end - from->at >= 2 && from->at[1] < 0x80) {
+        size = (uint64_t)(from->at[0] & 0x7f) | (uint64_t)from->at[1] << 7;
+        from->at += 2;
+    } else {
+        TAKE(varint(from, &size));
+    }
+    TAKE(size <= (uint64_t)(from->end - from->at));
     inner->at = from->at;
     inner->end = from->at += size;
     return 1;
