@@ -44,7 +44,7 @@ def compile_parts(root: Path, into: Path) -> list[Path]:
         ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
     )
     include = f"-I{sysconfig.get_paths()['include']}"
-    command = [*compiler, "-O2", "-DNDEBUG", "-fPIC", *shared, include]
+    command = [*compiler, "-O3", "-DNDEBUG", "-fPIC", *shared, include]
     made: list[Path] = []
     for name in PARTS:
         made.append(into / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}")
