@@ -137,9 +137,11 @@ def odd(counts: dict[Shape, int], found: Shape, enough: int) -> Shape | None:
     total = sum(counts.values())
     if total < enough:
         return None
-    usual = max(counts, key=lambda shape: counts[shape])
+    usual = max(counts, key=counts.__getitem__)
+    if not unlike(usual, found):
+        return None
     like = sum(n for shape, n in counts.items() if not unlike(usual, shape))
-    return usual if like >= _USUAL * total and unlike(usual, found) else None
+    return usual if like >= _USUAL * total else None
 
 
 def find(facts: Facts, history: History | None) -> Iterator[Finding]:
