@@ -83,9 +83,8 @@ def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: 
     said = [_plain(turn) for turn in turns]
     for number in range(first, len(turns)):
         text = turns[number]
-        again = not _confirms(text) and any(
-            _alike(earlier, said[number]) for earlier in said[:number]
-        )
+        again = any(_alike(earlier, said[number]) for earlier in said[:number])
+        again = again and not _confirms(text)
         if not again and not _says_so(text[:1000]):
             continue
         yield Finding(

@@ -128,6 +128,8 @@ def _limited(answer: str) -> bool:
 
 
 def _beyond(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
+    if not (settings.max_seconds or settings.max_tokens or settings.max_cost_usd):
+        return
     trace = facts.trace
     taken = trace.end_ns - trace.start_ns
     spent = sum(
