@@ -13,11 +13,13 @@
 
 #define GRAM 3 /* characters of a hint that say where it is worth looking */
 #define MOST_HINTS 64
+#define MOST_STEPS 5
 #define HINTS "fidelity_otel.processor._words.hints"
 
 typedef struct {
     uint64_t grams[64];
     int count;
+    Py_ssize_t step; /* of so many places in a row one is looked at: no hint is too short for that */
     Py_ssize_t sizes[MOST_HINTS];
     const Py_UCS1 *texts[MOST_HINTS];
     PyObject *kept; /* the tuple that holds the texts */
@@ -27,6 +29,20 @@ static inline uint32_t
 slot_of(uint32_t gram)
 {
     return (gram * 2654435761u) >> 20;
+}
+
+/* The gram with one character more; one beyond ASCII is none that a hint has. */
+static inline uint32_t
+grown(uint32_t gram, int kind, const void *data, Py_ssize_t at)
+{
+    Py_UCS4 c = PyUnicode_READ(kind, data, at);
+    return gram >> 8 | (c < 0x80 ? c << 16 : 0xff0000u);
+}
+
+static inline uint32_t
+gram_at(int kind, const void *data, Py_ssize_t at)
+{
+    return grown(grown(grown(0, kind, data, at), kind, data, at + 1), kind, data, at + 2);
 }
 
 static void
@@ -47,6 +63,7 @@ hints(PyObject *Py_UNUSED(module), PyObject *given)
     Hints *made = PyMem_Calloc(1, sizeof *made);
     if (!made)
         return PyErr_NoMemory();
+    made->step = MOST_STEPS;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(given); i++) {
         PyObject *one = PyTuple_GET_ITEM(given, i);
         if (!PyUnicode_CheckExact(one) || !PyUnicode_IS_ASCII(one) ||
@@ -55,12 +72,17 @@ hints(PyObject *Py_UNUSED(module), PyObject *given)
             PyErr_SetString(PyExc_ValueError, "a hint is a text of three ASCII characters or more");
             return NULL;
         }
-        const Py_UCS1 *text = PyUnicode_1BYTE_DATA(one);
-        uint32_t slot = slot_of(text[0] | text[1] << 8 | (uint32_t)text[2] << 16);
-        made->grams[slot >> 6] |= 1ULL << (slot & 63);
-        made->texts[made->count] = text;
-        made->sizes[made->count++] = PyUnicode_GET_LENGTH(one);
+        made->texts[made->count] = PyUnicode_1BYTE_DATA(one);
+        made->sizes[made->count] = PyUnicode_GET_LENGTH(one);
+        if (made->sizes[made->count] - GRAM + 1 < made->step)
+            made->step = made->sizes[made->count] - GRAM + 1;
+        made->count++;
     }
+    for (int i = 0; i < made->count; i++)
+        for (Py_ssize_t j = 0; j < made->step; j++) {
+            uint32_t slot = slot_of(gram_at(PyUnicode_1BYTE_KIND, made->texts[i], j));
+            made->grams[slot >> 6] |= 1ULL << (slot & 63);
+        }
     PyObject *capsule = PyCapsule_New(made, HINTS, free_hints);
     if (!capsule) {
         PyMem_Free(made);
@@ -88,14 +110,16 @@ stands_at(const Hints *hints, int kind, const void *data, Py_ssize_t at, Py_ssiz
 static inline int
 look(const Hints *hints, int kind, const void *data, Py_ssize_t size)
 {
+    Py_ssize_t step = hints->step;
     uint32_t gram = 0;
-    for (Py_ssize_t i = 0; i < size; i++) {
-        Py_UCS4 c = PyUnicode_READ(kind, data, i);
-        gram = gram >> 8 | (c < 0x80 ? c << 16 : 0xff0000u);
+    for (Py_ssize_t i = 0; i <= size - GRAM; i += step) {
+        gram = step == 1 && i ? grown(gram, kind, data, i + GRAM - 1) : gram_at(kind, data, i);
         uint32_t slot = slot_of(gram);
-        if (hints->grams[slot >> 6] >> (slot & 63) & 1 && i >= GRAM - 1 &&
-            stands_at(hints, kind, data, i - (GRAM - 1), size))
-            return 1;
+        if (!(hints->grams[slot >> 6] >> (slot & 63) & 1))
+            continue;
+        for (Py_ssize_t j = i; j >= 0 && j > i - step; j--)
+            if (stands_at(hints, kind, data, j, size))
+                return 1;
     }
     return 0;
 }
@@ -128,6 +152,8 @@ typedef struct {
     uint32_t hash;
 } Word;
 
+#define BASIS 2166136261u /* of the hash of a word: FNV-1a, by character */
+#define PRIME 16777619u
 #define MOST_WORDS 1024
 #define SLOTS 4096 /* a power of two, some times the words */
 
@@ -182,13 +208,13 @@ next_word(PyObject *text, Py_ssize_t *from, Word *word)
     Py_ssize_t size = PyUnicode_GET_LENGTH(text), at = *from;
     while (at < size && Py_UNICODE_ISSPACE(PyUnicode_READ(kind, data, at)))
         at++;
-    uint32_t hash = 2166136261u;
+    uint32_t hash = BASIS;
     word->kind = kind, word->data = data, word->at = at;
     for (; at < size; at++) {
         Py_UCS4 c = PyUnicode_READ(kind, data, at);
         if (Py_UNICODE_ISSPACE(c))
             break;
-        hash = (hash ^ c) * 16777619u;
+        hash = (hash ^ c) * PRIME;
     }
     word->size = at - word->at, word->hash = hash ^ hash >> 15;
     *from = at;
@@ -196,23 +222,31 @@ next_word(PyObject *text, Py_ssize_t *from, Word *word)
 }
 
 static PyObject *
-common(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+alike(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
 {
-    if (count != 2 || !PyUnicode_Check(given[0]) || !PyUnicode_Check(given[1])) {
-        PyErr_SetString(PyExc_TypeError, "common(one, two)");
+    if (count != 4 || !PyUnicode_Check(given[0]) || !PyUnicode_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "alike(one, two, share, fewest)");
         return NULL;
     }
+    double share = PyFloat_AsDouble(given[2]);
+    long fewest = PyLong_AsLong(given[3]);
+    if (PyErr_Occurred())
+        return NULL;
+    int longer = PyUnicode_GET_LENGTH(given[0]) > PyUnicode_GET_LENGTH(given[1]);
+    PyObject *one = given[longer], *two = given[!longer];
     static Words known; /* too large for a stack; the interpreter's lock guards it */
     memset(known.slots, 0, sizeof known.slots);
     known.count = 0;
     Word word;
-    for (Py_ssize_t at = 0; next_word(given[0], &at, &word);)
+    for (Py_ssize_t at = 0; next_word(one, &at, &word);)
         if (add(&known, &word) < 0)
             Py_RETURN_NONE;
     int first = known.count, both = 0;
+    if (first < fewest)
+        Py_RETURN_FALSE;
     static uint8_t met[MOST_WORDS];
     memset(met, 0, (size_t)first);
-    for (Py_ssize_t at = 0; next_word(given[1], &at, &word);) {
+    for (Py_ssize_t at = 0; next_word(two, &at, &word);) {
         uint32_t slot = place(&known, &word);
         int number = known.slots[slot] - 1;
         if (number < 0) {
@@ -220,12 +254,15 @@ common(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
                 Py_RETURN_NONE;
             known.words[known.count] = word;
             known.slots[slot] = (uint16_t)++known.count;
+            if (first < share * known.count) /* were all of the first to come, they were too few */
+                Py_RETURN_FALSE;
         } else if (number < first && !met[number]) {
             met[number] = 1;
             both++;
         }
     }
-    return Py_BuildValue("iii", first, known.count - first + both, both);
+    int second = known.count - first + both;
+    return PyBool_FromLong(second >= fewest && both >= share * known.count);
 }
 
 /* --- words that no document holds ------------------------------------------------------------ */
@@ -238,7 +275,6 @@ typedef struct {
     Py_UCS1 stem[STEM];
     uint8_t found;
     int16_t next; /* the next one with the same slot, or -1 */
-    PyObject *text;
 } Asked;
 
 static Py_UCS1 lower[256];
@@ -284,17 +320,53 @@ search(Asked *asked, int count, const Py_UCS1 *text, Py_ssize_t size)
     }
 }
 
-/* The content words of an ASCII text in small letters, each once; their number, or below 0. */
-static int
-content_words(PyObject *query, PyObject *usual, Asked *asked)
+static Word
+word_in(int kind, const void *data, Py_ssize_t at, Py_ssize_t size)
 {
-    const Py_UCS1 *text = PyUnicode_1BYTE_DATA(query);
-    Py_ssize_t size = PyUnicode_GET_LENGTH(query), at = 0;
-    int count = 0;
-    PyObject *seen = PySet_New(NULL);
-    if (!seen)
-        return -1;
-    while (at < size) {
+    uint32_t hash = BASIS;
+    for (Py_ssize_t i = at; i < at + size; i++)
+        hash = (hash ^ PyUnicode_READ(kind, data, i)) * PRIME;
+    return (Word){kind, data, at, size, hash ^ hash >> 15};
+}
+
+/* The words of a frozen set, kept for the next call; NULL where that has too many. */
+static const Words *
+usual_words(PyObject *set)
+{
+    static PyObject *kept;
+    static Words usual;
+    if (set == kept)
+        return &usual;
+    PyObject *each, *words = PySequence_Tuple(set);
+    if (!words)
+        return NULL;
+    Py_CLEAR(kept);
+    memset(usual.slots, 0, sizeof usual.slots);
+    usual.count = 0;
+    int sound = 1;
+    for (Py_ssize_t i = 0; sound && i < PyTuple_GET_SIZE(words); i++) {
+        each = PyTuple_GET_ITEM(words, i);
+        sound = PyUnicode_Check(each);
+        if (sound) {
+            Word word = word_in(PyUnicode_KIND(each), PyUnicode_DATA(each), 0,
+                                PyUnicode_GET_LENGTH(each));
+            sound = add(&usual, &word) >= 0;
+        }
+    }
+    Py_DECREF(words); /* the set holds them too */
+    if (!sound)
+        return NULL;
+    kept = Py_NewRef(set);
+    return &usual;
+}
+
+/* The content words of an ASCII text in small letters, each once; 0 where there are too many. */
+static int
+content_words(const Py_UCS1 *text, Py_ssize_t size, const Words *usual, Words *found)
+{
+    memset(found->slots, 0, sizeof found->slots);
+    found->count = 0;
+    for (Py_ssize_t at = 0; at < size;) {
         if (!letter[text[at]]) {
             at++;
             continue;
@@ -304,38 +376,40 @@ content_words(PyObject *query, PyObject *usual, Asked *asked)
             at++;
         if (at - begin < LEAST)
             continue;
-        PyObject *word = PyUnicode_New(at - begin, 127);
-        if (!word)
-            goto failed;
-        Py_UCS1 *into = PyUnicode_1BYTE_DATA(word);
-        for (Py_ssize_t i = begin; i < at; i++)
-            *into++ = lower[text[i]];
-        int known = PySet_Contains(usual, word);
-        if (!known)
-            known = PySet_Contains(seen, word);
-        if (known || count == MOST_ASKED) {
-            Py_DECREF(word);
-            if (known < 0)
-                goto failed;
-            if (known)
-                continue;
-            count = -2 - count;
-            break;
-        }
-        Asked *one = &asked[count++];
-        memset(one, 0, sizeof *one);
-        memcpy(one->stem, PyUnicode_1BYTE_DATA(word), (size_t)(at - begin < STEM ? LEAST : STEM));
-        one->text = word;
-        if (PySet_Add(seen, word) < 0)
-            goto failed;
+        Word word = word_in(PyUnicode_1BYTE_KIND, text, begin, at - begin);
+        if (!usual->slots[place(usual, &word)] && add(found, &word) && found->count > MOST_ASKED)
+            return 0;
     }
-    Py_DECREF(seen);
-    return count;
-failed:
-    Py_DECREF(seen);
-    for (int i = 0; i < count; i++)
-        Py_DECREF(asked[i].text);
-    return -1;
+    return 1;
+}
+
+static PyObject *
+unknown_of(const Words *words, PyObject *documents)
+{
+    Asked asked[MOST_ASKED];
+    int unknown = 0;
+    memset(asked, 0, sizeof *asked * (size_t)words->count);
+    for (int i = 0; i < words->count; i++) {
+        const Word *word = &words->words[i];
+        memcpy(asked[i].stem, (const Py_UCS1 *)word->data + word->at,
+               (size_t)(word->size < STEM ? LEAST : STEM));
+    }
+    search(asked, words->count, PyUnicode_1BYTE_DATA(documents), PyUnicode_GET_LENGTH(documents));
+    for (int i = 0; i < words->count; i++)
+        unknown += !asked[i].found;
+    PyObject *found = PyTuple_New(unknown);
+    for (int i = 0, at = 0; found && i < words->count; i++) {
+        const Word *word = &words->words[i];
+        if (asked[i].found)
+            continue;
+        PyObject *text = PyUnicode_FromKindAndData(
+            PyUnicode_1BYTE_KIND, (const Py_UCS1 *)word->data + word->at, word->size);
+        if (text)
+            PyTuple_SET_ITEM(found, at++, text);
+        else
+            Py_CLEAR(found);
+    }
+    return found ? Py_BuildValue("Ni", found, words->count) : NULL;
 }
 
 static PyObject *
@@ -348,27 +422,24 @@ unknown_words(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t ar
     }
     if (!PyUnicode_IS_ASCII(given[0]) || !PyUnicode_IS_ASCII(given[1]))
         Py_RETURN_NONE;
-    Asked asked[MOST_ASKED];
-    int count = content_words(given[0], given[2], asked), unknown = 0;
-    if (count == -1)
-        return NULL;
-    PyObject *found = NULL;
-    if (count < -1) {
-        count = -2 - count;
-        found = Py_NewRef(Py_None);
-    } else {
-        search(asked, count, PyUnicode_1BYTE_DATA(given[1]), PyUnicode_GET_LENGTH(given[1]));
-        for (int i = 0; i < count; i++)
-            unknown += !asked[i].found;
-        PyObject *words = PyTuple_New(unknown);
-        for (int i = 0, at = 0; words && i < count; i++)
-            if (!asked[i].found)
-                PyTuple_SET_ITEM(words, at++, Py_NewRef(asked[i].text));
-        if (words)
-            found = Py_BuildValue("Ni", words, count);
+    const Words *usual = usual_words(given[2]);
+    if (!usual) {
+        if (PyErr_Occurred())
+            return NULL;
+        Py_RETURN_NONE;
     }
-    for (int i = 0; i < count; i++)
-        Py_DECREF(asked[i].text);
+    static Words words;
+    Py_ssize_t size = PyUnicode_GET_LENGTH(given[0]);
+    const Py_UCS1 *query = PyUnicode_1BYTE_DATA(given[0]);
+    Py_UCS1 small[2048], *text = size <= (Py_ssize_t)sizeof small ? small : PyMem_Malloc((size_t)size);
+    if (!text)
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < size; i++)
+        text[i] = lower[query[i]];
+    PyObject *found = content_words(text, size, usual, &words) ? unknown_of(&words, given[1])
+                                                               : Py_NewRef(Py_None);
+    if (text != small)
+        PyMem_Free(text);
     return found;
 }
 
@@ -376,8 +447,8 @@ static PyMethodDef methods[] = {
     {"hints", hints, METH_O, "hints(tuple of ASCII texts): what `any_of` looks for."},
     {"any_of", (PyCFunction)(void (*)(void))any_of, METH_FASTCALL,
      "any_of(hints, text): whether one of them is in the text."},
-    {"common", (PyCFunction)(void (*)(void))common, METH_FASTCALL,
-     "common(one, two): how many different words each has, and both; None where declined."},
+    {"alike", (PyCFunction)(void (*)(void))alike, METH_FASTCALL,
+     "alike(one, two, share, fewest): whether they share that of their words; None: declined."},
     {"unknown_words", (PyCFunction)(void (*)(void))unknown_words, METH_FASTCALL,
      "unknown_words(query, documents, usual): those of the query, and how many; None: declined."},
     {NULL, NULL, 0, NULL},

@@ -6,12 +6,13 @@ Nothing here raises on what a trace holds: what cannot be read is counted in `Tr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from fidelity_otel import semconv
 from fidelity_otel.model import Span, Trace
 from fidelity_otel.processor.dialects.merge import merged
-from fidelity_otel.processor.dialects.span import read_span
+from fidelity_otel.processor.dialects.span import read_spans
 from fidelity_otel.processor.dialects.summary import (
     answer_of,
     keys_of,
@@ -24,6 +25,8 @@ from fidelity_otel.processor.rawspan import RawSpan
 from fidelity_otel.processor.wire import decode
 
 __all__ = ["Given", "read_otlp", "read_trace", "read_traces"]
+
+_START: Final = attrgetter("start_ns")
 
 
 class Given(NamedTuple):
@@ -59,13 +62,11 @@ def read_traces(given: Sequence[Given]) -> list[Trace]:
 
 def _spans_of(raw: Sequence[RawSpan]) -> tuple[list[Span], int]:
     """The canonical spans in order of start, and how many values could not be read."""
-    unread = 0
-    spans: list[Span] = []
-    for one in _each_once(raw):
-        span, count = read_span(one)
-        spans.append(span)
-        unread += count
-    spans.sort(key=lambda s: (s.start_ns, s.end_ns == 0, -s.end_ns, s.span_id))
+    spans, unread = read_spans(_each_once(raw))
+    spans.sort(key=_START)
+    starts = [span.start_ns for span in spans]
+    if len(set(starts)) < len(starts):  # seldom, and comparing more than a number costs
+        spans.sort(key=lambda s: (s.start_ns, s.end_ns == 0, -s.end_ns, s.span_id))
     return spans, unread
 
 
@@ -84,7 +85,7 @@ def _trace_of(given: Given, spans: list[Span], unread: int) -> Trace:
         release=top.release or _first(spans, "release") or "",
         conversation_id=top.conversation_id or _first(spans, "conversation_id"),
         user_id=top.user_id or _first(spans, "user_id"),
-        start_ns=min([s.start_ns for s in spans]),
+        start_ns=spans[0].start_ns,
         end_ns=max([s.end_ns for s in spans]),
         request=request_of(top, spans),
         answer=answer_of(top, spans),

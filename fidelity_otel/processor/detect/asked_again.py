@@ -23,7 +23,7 @@ _CONFIRMS: Final = re.compile(
     r" like to go ahead|correct|right|bye|goodbye|hello|hi)\b",
     re.IGNORECASE,
 )
-_THANKS: Final = re.compile(r".*\bthank", re.IGNORECASE)
+_THANKS: Final = re.compile(r"\bthank", re.IGNORECASE)
 _SAYS_SO: Final = re.compile(
     r"\b(?:i (?:already|just) (?:said|told|asked|gave|provided|mentioned|explained|answered)"
     r"|as i already|like i said|(?:that(?:'s| is"
@@ -43,6 +43,23 @@ _HINTS: Final = Hints(
     *("s incorrect", "s not right", "s not correct", "s not true"),
 )
 """One of these is in every text that `_SAYS_SO` finds something in; looking is much cheaper."""
+_CLOSER_HINTS: Final = Hints(
+    *(
+        f"i {when} {did}"
+        for when in ("already", "just")
+        for did in "said told asked gave provided mentioned explained answered".split()  # noqa: SIM905
+    ),
+    *(
+        f"that{short} {judged}"
+        for short in ("'s", " is", "s")
+        for judged in ("wrong", "incorrect", "not right", "not correct", "not true")
+    ),
+    *(f"you {verb}{nots} " for verb in ("did", "have") for nots in ("n't", " n't", "not", " not")),
+    *("you never ", "as i already", "like i said", "not what i ", "ask again", "asked again"),
+    *("asking again", "ask you again", "asked you again", "asking you again", "message again"),
+    *("question again", "still wrong", "still the wrong", "again wrong", "again the wrong"),
+)
+"""As above, for ASCII texts, and hardly in any other; looked for where one of the above is."""
 
 
 _MARKS: Final = ".,;:!?"
@@ -66,9 +83,8 @@ def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: 
     said = [_plain(turn) for turn in turns]
     for number in range(first, len(turns)):
         text = turns[number]
-        again = not _confirms(text) and any(
-            _alike(earlier, said[number]) for earlier in said[:number]
-        )
+        again = any(_alike(earlier, said[number]) for earlier in said[:number])
+        again = again and not _confirms(text)
         if not again and not _says_so(text[:1000]):
             continue
         yield Finding(
@@ -81,14 +97,26 @@ def find(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: 
 
 
 def _confirms(text: str) -> bool:
-    # Looking for the word first: the pattern would try every place in a text that has it not.
     if _CONFIRMS.match(text):
         return True
-    return "thank" in text.lower() and _THANKS.match(text) is not None
+    line = text.partition("\n")[0]
+    lowered = line.lower()
+    at = lowered.find("thank")  # the pattern would try every place before it
+    if at > 0 and not line.isascii():
+        return _THANKS.search(line) is not None
+    while at > 0 and (lowered[at - 1].isalnum() or lowered[at - 1] == "_"):
+        at = lowered.find("thank", at + 1)
+    return at >= 0
 
 
 def _says_so(text: str) -> bool:
-    return _HINTS.any_in(text.lower()) and _SAYS_SO.search(text) is not None
+    lowered = text.lower()
+    if not _HINTS.any_in(lowered):
+        return False
+    # Beyond ASCII there are letters that the pattern takes for others, as it ignores case.
+    if text.isascii() and not _CLOSER_HINTS.any_in(lowered):
+        return False
+    return _SAYS_SO.search(text) is not None
 
 
 def _plain(text: str) -> str:

@@ -45,6 +45,8 @@ _LIMITED: Final = re.compile(
     r"|usagelimitexceeded|maxturnsexceeded|graphrecursionerror",
     re.IGNORECASE,
 )
+_LIMIT_HINTS: Final = Hints("limit", "max", "budget", "graphrecursionerror")
+"""One of these is in every ASCII text that `_LIMITED` finds something in."""
 _CANCELLED: Final = re.compile(
     r"cancell?ed|generatorexit|client ?disconnect|brokenpipe|connection reset by peer|aborterror"
     r"|\b499\b",
@@ -110,7 +112,7 @@ def find_budget(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
                     recovery,
                 )
                 return
-    if facts.answer and len(facts.answer) < _TAIL and _LIMITED.search(facts.answer):
+    if facts.answer and len(facts.answer) < _TAIL and _limited(facts.answer):
         span = facts.answering or facts.trace.spans[0]
         told = f"The answer is that a limit was hit: {quoted(facts.answer)}."
         yield _finding("budget_exceeded", span, told, Recovery("unrecovered", noticed=True))
@@ -118,7 +120,16 @@ def find_budget(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
     yield from _beyond(facts, settings)
 
 
+def _limited(answer: str) -> bool:
+    # Beyond ASCII there are letters that the pattern takes for others, as it ignores case.
+    if answer.isascii() and not _LIMIT_HINTS.any_in(answer.lower()):
+        return False
+    return _LIMITED.search(answer) is not None
+
+
 def _beyond(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
+    if not (settings.max_seconds or settings.max_tokens or settings.max_cost_usd):
+        return
     trace = facts.trace
     taken = trace.end_ns - trace.start_ns
     spent = sum(

@@ -32,6 +32,7 @@ _SPECIFIC: Final = re.compile(
     r"|(?P<number>[$€£]?\s?\d[\d,]*(?:\.\d+)?(?:\s?%)?)"
 )
 _HINT: Final = re.compile(r"[\d\"“@]|://")
+_ASCII_HINT: Final = re.compile(r"[0-9\"@]")  # as above, but looked up in one table
 """Every specific has one of these; most answers of chat have none, and this says so at once."""
 _ORDINAL: Final = re.compile(
     r"(?:\d+(?:st|nd|rd|th|am|pm|h|m|s|x|kg|km|gb|mb|min|hrs?)|[ap]m)\Z", re.IGNORECASE
@@ -49,7 +50,10 @@ class Grounding(NamedTuple):
 
 def specifics(answer: str) -> list[tuple[str, str]]:
     """The specifics of an answer as (kind, text), each once, in order; list markers are none."""
-    if _HINT.search(answer) is None:
+    if answer.isascii():
+        if _ASCII_HINT.search(answer) is None and "://" not in answer:
+            return []
+    elif _HINT.search(answer) is None:
         return []
     text = _MARKER.sub(" ", answer[:_LONGEST_ANSWER])
     found: dict[tuple[str, str], None] = {}

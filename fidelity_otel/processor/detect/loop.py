@@ -119,7 +119,7 @@ def _same_words(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
     said: dict[tuple[str | None, str], list[Span]] = {}
     for chat in facts.chats:
         if chat.output_messages:
-            words = " ".join(m.text for m in chat.output_messages).strip()
+            words = " ".join([m.text for m in chat.output_messages]).strip()
             if len(words) > 40:  # noqa: PLR2004 - "OK." may be said thrice
                 said.setdefault((chat.agent, words[:2000]), []).append(chat)
     for (_, words), chats in said.items():

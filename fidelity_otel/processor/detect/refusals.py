@@ -69,7 +69,7 @@ def _refusal(chat: Span) -> str | None:
     for message in chat.output_messages:
         if message.finish_reason == "refusal":
             return message.text or "refusal"
-        if any(p.type == "tool_call" for p in message.parts):
+        if "tool_call" in [part.type for part in message.parts]:
             continue
         text = message.text
         if text and _refuses(text):

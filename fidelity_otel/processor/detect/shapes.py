@@ -144,9 +144,11 @@ def odd(counts: dict[Shape, int], found: Shape, enough: int) -> Shape | None:
     total = sum(counts.values())
     if total < enough:
         return None
-    usual = max(counts, key=lambda shape: counts[shape])
+    usual = max(counts, key=counts.__getitem__)
+    if not unlike(usual, found):
+        return None
     like = sum(n for shape, n in counts.items() if not unlike(usual, shape))
-    return usual if like >= _USUAL * total and unlike(usual, found) else None
+    return usual if like >= _USUAL * total else None
 
 
 def find(facts: Facts, history: History | None) -> Iterator[Finding]:
@@ -165,8 +167,11 @@ def find(facts: Facts, history: History | None) -> Iterator[Finding]:
         counts: dict[Shape, int] = {}
         for _, shape in pairs:
             counts[shape] = counts.get(shape, 0) + 1
+        told: dict[Shape, Shape | None] = {}
         for step, shape in pairs:
-            usual = history.usual(facts.trace.workflow, name, shape) if history else None
+            if history and shape not in told:
+                told[shape] = history.usual(facts.trace.workflow, name, shape)
+            usual = told.get(shape)
             if usual is None and counts[shape] == 1 and len(pairs) > _ENOUGH_HERE:
                 others = {s: n for s, n in counts.items() if s != shape}
                 usual = odd(others, shape, _ENOUGH_HERE)

@@ -48,10 +48,9 @@ def alike(one: str, two: str, *, share: float, fewest: int) -> bool:
     """
     words = native.words
     if words is not None:
-        counts: tuple[int, int, int] | None = words.common(one, two)
-        if counts is not None:
-            first, second, both = counts
-            return min(first, second) >= fewest and both >= share * (first + second - both)
+        found: bool | None = words.alike(one, two, share, fewest)
+        if found is not None:
+            return found
     short, long = (one, two) if len(one) < len(two) else (two, one)
     few = set(short.split())
     if len(few) < fewest:

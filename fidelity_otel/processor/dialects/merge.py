@@ -16,7 +16,7 @@ from fidelity_otel.model import Span, ToolCall
 
 __all__ = ["merged"]
 
-_MERGED: Final = ("chat", "embeddings", "execute_tool", "rerank", "retrieval")
+_MERGED: Final = frozenset(("chat", "embeddings", "execute_tool", "rerank", "retrieval"))
 _NOTHING: Final[tuple[Any, ...]] = (None, (), "")
 _FILLED: Final = (
     "error_type",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -21,7 +22,7 @@ from fidelity_otel.processor.dialects.messages import (
 from fidelity_otel.processor.dialects.values import integer, text
 from fidelity_otel.processor.rawspan import RawSpan
 
-__all__ = ["read_span"]
+__all__ = ["read_spans"]
 
 _STATUS: Final[dict[int, Literal["unset", "ok", "error"]]] = {1: "ok", 2: "error"}
 
@@ -39,16 +40,29 @@ _MAKERS: Final = (
 """What the native reader makes spans with."""
 
 
-def read_span(raw: RawSpan) -> tuple[Span, int]:
-    """Read a span in whatever dialects it is written.
+def read_spans(given: Iterable[RawSpan]) -> tuple[list[Span], int]:
+    """Read spans in whatever dialects they are written.
 
     Returns:
-        The canonical span, and how many of its values were recognised but could not be read.
+        The canonical spans, and how many values were recognised but could not be read.
     """
-    if native.read is not None:
-        made: Span | None = native.read.span(raw, KNOWN, _MAKERS)
-        if made is not None:
-            return made, 0
+    natively: Callable[..., Span | None] = _declined if native.read is None else native.read.span
+    known, makers, unread = KNOWN, _MAKERS, 0
+    found: list[Span] = []
+    for raw in given:
+        span = natively(raw, known, makers)
+        if span is None:
+            span, count = _read_generally(raw)
+            unread += count
+        found.append(span)
+    return found, unread
+
+
+def _declined(*_: Any) -> None:
+    return None
+
+
+def _read_generally(raw: RawSpan) -> tuple[Span, int]:
     draft = Draft()
     fields, attributes = draft.fields, raw.attributes
     reading = reading_of(raw)

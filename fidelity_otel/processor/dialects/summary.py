@@ -85,12 +85,12 @@ def keys_of(spans: Iterable[Span]) -> tuple[tuple[str, str], ...]:
     for span in spans:
         if _OWN not in span.dialect:  # no name of ours, so no key: most spans of most traces
             continue
-        for name, value in span.attributes.items():
-            if name.startswith(prefix):
-                for one in value if isinstance(value, list) else [value]:
-                    shown = text(one)
-                    if shown is not None and len(name) > len(prefix):
-                        found[(name[len(prefix) :], shown)] = None
+        for name in [name for name in span.attributes if name.startswith(prefix)]:
+            value = span.attributes[name]
+            for one in value if isinstance(value, list) else [value]:
+                shown = text(one)
+                if shown is not None and len(name) > len(prefix):
+                    found[(name[len(prefix) :], shown)] = None
         pair = text(span.attributes.get(semconv.FIDELITY_SHADOW_PAIR))
         role = semconv.SHADOW_KEYS.get(str(span.attributes.get(semconv.FIDELITY_SHADOW_ROLE)))
         if pair and role:

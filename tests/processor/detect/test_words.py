@@ -94,6 +94,38 @@ class TestBothWays:
         assert both(lambda: alike(many, many, share=0.6, fewest=3)) is True
         assert both(lambda: alike(many, many[:9000], share=0.6, fewest=3)) is False
 
+    def test_usual_words_of_several_sets(self) -> None:
+        for usual in (
+            USUAL,
+            frozenset({"naïve", "order"}),
+            USUAL,
+            frozenset(map(str, range(2000))),
+        ):
+            known = both(lambda usual=usual: unknown_words("About the Order", "", usual))
+            assert ("about" in known[0]) == ("about" not in usual)
+            assert ("order" in known[0]) == ("order" not in usual)
+
+    def test_alike_just_enough(self) -> None:
+        for one, two, found in (
+            ("a b c d", "a b c e", True),  # 3 of 5
+            ("a b c d", "a b e f", False),
+            ("a b c", "a b c d e", True),
+            ("a b c", "a b c d e f", False),
+            ("a b", "a b", False),
+        ):
+            assert both(lambda one=one, two=two: alike(one, two, share=0.6, fewest=3)) is found
+            assert both(lambda one=one, two=two: alike(two, one, share=0.6, fewest=3)) is found
+        with pytest.raises(TypeError):
+            native.words.alike("a", "b", "c", 3)
+
+    def test_hints_wherever_they_stand(self) -> None:
+        found = Hints("went wrong", "ran into", "cannot")
+        for before in range(12):
+            for hint in ("went wrong", "ran into", "cannot"):
+                text = "x" * before + hint + "é" * (before % 3)
+                assert both(lambda text=text: found.any_in(text)) is True
+                assert both(lambda text=text: found.any_in(text[:-1])) is (before % 3 > 0)
+
     def test_a_hint_that_it_cannot_look_for_is_refused(self) -> None:
         for bad in (("no",), ("n\u2019t",), ("word",) * 65):
             with pytest.raises(ValueError, match="hint"):

@@ -15,7 +15,7 @@ from fidelity_otel import semconv
 from fidelity_otel.model import Event, Link, Span
 from fidelity_otel.processor import native
 from fidelity_otel.processor.dialects import KNOWN, plan
-from fidelity_otel.processor.dialects.span import _MAKERS, read_span
+from fidelity_otel.processor.dialects.span import _MAKERS, read_spans
 from fidelity_otel.processor.rawspan import RawSpan
 
 pytestmark = pytest.mark.skipif(
@@ -33,9 +33,9 @@ def _as_before() -> Iterator[None]:
 def read_natively(raw: RawSpan) -> bool:
     """Both ways give the same span and count, with types; whether the native reader took it."""
     native.use(False)
-    python = repr(read_span(raw))
+    python = repr(read_spans((raw,)))
     native.use(True)
-    assert repr(read_span(raw)) == python
+    assert repr(read_spans((raw,))) == python
     return native.read.span(raw, KNOWN, _MAKERS) is not None
 
 
@@ -213,7 +213,7 @@ def test_the_steps_and_fields_are_those_of_the_plans() -> None:
 def test_a_plan_that_asks_for_what_is_not_there_is_declined() -> None:
     native.use(True)
     raw = raw_of({"a": "x"})
-    read_span(raw)
+    read_spans((raw,))
     reading = KNOWN[("a",)]
     for broken in (b"\0\xff\0", b"\0\x08\x01", b"\xff\x08\0", bytes((2, 40, 0))):
         assert native.read.span(raw, {("a",): reading._replace(plan=broken)}, _MAKERS) is None
@@ -228,7 +228,7 @@ def test_what_a_maker_raises_comes_through() -> None:
 
     native.use(True)
     raw = USUAL["all at once"]
-    read_span(raw)
+    read_spans((raw,))
     for place, maker in enumerate(_MAKERS):
         if callable(maker):
             makers = (*_MAKERS[:place], broken, *_MAKERS[place + 1 :])
