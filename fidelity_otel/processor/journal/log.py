@@ -8,6 +8,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ class Journal:
         self._pending_bytes = 0
         self._closing = False
         self._wake = threading.Condition()
-        self._segments: list[Segment] = []  # replaced, never changed: readers need no lock
+        # Replaced under the lock and never changed, so that readers need none.
+        self._segments: list[Segment] = []
         self._used = 0
         self._seal = False
         self._open()
@@ -220,7 +222,8 @@ class Journal:
             self.failure = JournalError(f"the journal in {self.folder} failed: {error!r}")
             return self.failure
         self.failure = None
-        self._used += size
+        with self._wake:
+            self._used += size
         self.durable = current.end
         return current.base + before
 
@@ -240,8 +243,9 @@ class Journal:
             base = max(base, last.base + last.path.stat().st_size)
             self._seal = False
         segment = Segment.create(self.folder, base, self._clock())
-        self._segments = [*self._segments, segment]
-        self._used += segment.size
+        with self._wake:
+            self._segments = [*self._segments, segment]
+            self._used += segment.size
         return segment
 
     def _explain(self, error: OSError) -> FidelityError:
@@ -318,15 +322,14 @@ class Journal:
         """Delete the segments that no reader needs; the newest stays. Returns bytes freed."""
         if not self._needs:
             return 0
-        lowest, freed = min(self._needs.values()), 0
+        lowest = min(self._needs.values())
         with self._wake:
-            while len(self._segments) > 1 and self._segments[0].end <= lowest:
-                gone = self._segments[0]
-                self._segments = self._segments[1:]
-                self._used -= gone.size
-                freed += gone.size
-                gone.delete()
-        return freed
+            gone = list(takewhile(lambda each: each.end <= lowest, self._segments[:-1]))
+            self._segments = self._segments[len(gone) :]
+            self._used -= sum(each.size for each in gone)
+        for each in gone:
+            each.delete()
+        return sum(each.size for each in gone)
 
     # --- opening and closing --------------------------------------------------------------------
 

@@ -365,3 +365,25 @@ def test_closing_twice_is_harmless(opened: Callable[..., Journal]) -> None:
     journal = opened()
     journal.close()
     journal.close()
+
+
+def test_segments_come_and_go_only_under_the_lock(folder: Path) -> None:
+    """One thread adds segments and another takes them away: neither may undo the other's change."""
+    unlocked: list[str] = []
+
+    class Watched(Journal):
+        def __setattr__(self, name: str, value: object) -> None:
+            opened = "_thread" in self.__dict__
+            if opened and name in {"_segments", "_used"} and not self._wake._is_owned():
+                unlocked.append(name)
+            super().__setattr__(name, value)
+
+    journal = Watched(folder, commit_ms=0, segment_bytes=300)
+    for number in range(10):
+        put(journal, b"%d" % number * 200)
+        journal.need("reader", journal.end)
+        journal.trim()
+    assert len(journal.segments) == 1
+    assert journal.bytes_used == sum(path.stat().st_size for path in folder.iterdir())
+    assert not unlocked
+    journal.close()
