@@ -21,7 +21,7 @@ from fidelity_otel.errors import ConfigError, StoreBusy, StoreError
 
 __all__ = ["HEAD", "Database", "open_database"]
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a test compares it with the files."""
 
 _WRITER_LOCK = 0x66696465  # of pg_advisory_xact_lock: "fide"

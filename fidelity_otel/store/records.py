@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -61,8 +61,10 @@ class TraceRow(msgspec.Struct, frozen=True):
     window: str
 
 
-def marks_of(findings: Iterable[Finding]) -> str:
+def marks_of(findings: Collection[Finding]) -> str:
     """What the frame keeps of the findings: "mode:state", sorted, each once."""
+    if not findings:  # mostly
+        return ""
     marks = {f"{_word(f.mode)}:{f.state}" for f in findings}
     return " ".join(sorted(marks))
 

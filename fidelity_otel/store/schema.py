@@ -120,7 +120,6 @@ bodies = Table(
     _int("stored_bytes"),
     _int("start_ns"),
     _int("lot"),  # 0 … 2^31-1, independent of the draw: decides which bodies a byte budget keeps
-    Index("bodies_lot", "lot"),
 )
 
 response_ids = Table(

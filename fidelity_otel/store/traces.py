@@ -78,9 +78,10 @@ class TraceStore(Base):
         for record in records:
             total += 1
             held = newest.get(record.trace_id)
-            if held is None or record.revision > held.revision:
-                first = held.decision if held else record.decision
-                newest[record.trace_id] = msgspec.structs.replace(record, decision=first)
+            if held is None:
+                newest[record.trace_id] = record
+            elif record.revision > held.revision:
+                newest[record.trace_id] = msgspec.structs.replace(record, decision=held.decision)
         if not newest:
             return Added()
         # Compressing is the slow part: before the transaction, so that nobody waits for it.

@@ -14,6 +14,7 @@ from store_records import START, draw_all, make_outcome, make_record, trace_id
 
 from fidelity_otel.errors import ConfigError, StoreBusy, StoreError
 from fidelity_otel.store import Store, open_store
+from fidelity_otel.store.base import compress
 from fidelity_otel.store.engine import HEAD
 from fidelity_otel.store.schema import metadata
 
@@ -152,6 +153,25 @@ def test_names_of_an_older_store_on_postgres_are_kept(empty_postgres: str, tmp_p
     old.dispose()
     with open_store(None, empty_postgres) as store:
         upgraded_with_names(store)
+
+
+def test_an_older_stores_bodies_are_pruned_by_the_lots_that_they_have(tmp_path: Path) -> None:
+    upgrade_to(tmp_path, "0004")
+    old = sqlite3.connect(tmp_path / "store.db")
+    body = compress(b"a body")
+    for number, lot in ((5, 900), (6, 30), (7, 500)):
+        old.execute("INSERT INTO traces (trace_id) VALUES (?)", (trace_id(number),))
+        old.execute(
+            "INSERT INTO bodies (trace_id, otlp, stored_bytes, start_ns, lot) VALUES (?, ?, ?, ?, ?)",
+            (trace_id(number), body, len(body), START, lot),
+        )
+    old.commit()
+    old.close()
+    with open_store(tmp_path) as store:
+        pruned = store.prune(START, 30, 2 * len(body))
+        assert (pruned.by_bytes, pruned.kept, pruned.retention) == (1, 2, 900 / (1 << 31))
+        kept = [n for n in (5, 6, 7) if (t := store.trace(trace_id(n))) and t.retained]
+        assert kept == [6, 7]
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
