@@ -42,7 +42,7 @@ class Input(NamedTuple):
     """A trace to decide: its id in hex, its parts as they came, and why it is decided now.
 
     `unique`: it is known that no span is in the parts twice. `thinned`: what came of it before was
-    thinned.
+    thinned. `plain`: it is known that no detector finds anything in it, and no contract is broken.
     """
 
     trace_id: str
@@ -50,6 +50,7 @@ class Input(NamedTuple):
     reason: str
     unique: bool = False
     thinned: bool = False
+    plain: bool = False
 
 
 class _Opened(NamedTuple):
@@ -188,14 +189,15 @@ class Pipeline:
         """Read, detect and weigh, each step for all before the next one."""
         rest = [each for each in opened if isinstance(each, _Opened)]
         traces = read_traces([Given(e.spans, e.revision, e.incomplete) for e in rest])
-        found: Sequence[tuple[Finding, ...] | Exception]
+        odd = [trace for e, trace in zip(rest, traces, strict=True) if not e.given.plain]
+        found: Iterator[tuple[Finding, ...] | Exception]
         try:
-            found = self._detect(traces, now_ns)
+            found = iter(self._detect(odd, now_ns))
         except Exception as error:  # noqa: BLE001 - said, and counted, for each trace
-            found = [error] * len(traces)
+            found = iter([error] * len(odd))
         made = (
-            self._decided(each, trace, findings, now_ns)
-            for each, trace, findings in zip(rest, traces, found, strict=True)
+            self._decided(each, trace, () if each.given.plain else next(found), now_ns)
+            for each, trace in zip(rest, traces, strict=True)
         )
         return [each if isinstance(each, Decided) else next(made) for each in opened]
 

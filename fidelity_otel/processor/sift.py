@@ -1,8 +1,8 @@
-"""Traces in which nothing can be found, told from their bytes and not read any further.
+"""Traces in which nothing can be found, told from their bytes.
 
-Where only a share of the unremarkable traces is kept (`sample.keep_share`), most need not be read:
-it is enough to know that no detector would find anything. `_sift.c` tells that of many; what only
-the experience of earlier traces can tell is asked here.
+In most traces of most systems no detector finds anything. `_sift.c` tells that of many before they
+are read; what only the experience of earlier traces can tell is asked here. Detection is spared
+then, and where only a share of the unremarkable is kept (`sample.keep_share`), so is reading.
 """
 
 from __future__ import annotations
@@ -125,7 +125,10 @@ class Sift:
 
 
 class Sifting:
-    """Decides like others do, and spares them the traces that would only be read to be thinned.
+    """Decides like others do, and spares them what the sift tells.
+
+    That is to read a trace which is only to be thinned, and to look for findings in one that is
+    kept and has none.
 
     Args:
         rest: decides all other traces.
@@ -149,29 +152,27 @@ class Sifting:
         """As `Pipeline.decide`."""
         reasons: Counter[str] = Counter()
         spans = 0
+        thinned: list[bool] = []
         left: list[Input] = []
         for given in batch:
-            count = 0 if given.trace_id in known else self._thinned(given)
-            if count:
+            count = 0 if given.trace_id in known else self._plain_spans(given)
+            thins = count > 0 and not self._keep(given.trace_id)
+            thinned.append(thins)
+            if thins:
                 reasons[given.reason] += 1
                 spans += count
             else:
-                left.append(given)
-        if not spans:
-            return self._rest.decide(batch, now_ns=now_ns, known=known, body=body)
+                left.append(given._replace(plain=True) if count else given)
         for reason, count in reasons.items():
             self._tally.add("traces_decided", reason, count)
         self._tally.add("spans_decided", "", spans)
-        self._tally.add("traces_ended", "thinned", len(batch) - len(left))
-        rest = self._rest.decide(left, now_ns=now_ns, known=known, body=body) if left else []
-        decided = {given.trace_id: each for given, each in zip(left, rest, strict=True)}
-        return [decided.get(given.trace_id, _THINNED) for given in batch]
+        self._tally.add("traces_ended", "thinned", reasons.total())
+        rest = iter(self._rest.decide(left, now_ns=now_ns, known=known, body=body) if left else ())
+        return [_THINNED if thins else next(rest) for thins in thinned]
 
-    def _thinned(self, given: Input) -> int:
-        """The number of a trace's spans where it is certain to be thinned, else 0."""
+    def _plain_spans(self, given: Input) -> int:
+        """The number of a trace's spans where nothing can be found in it, else 0."""
         if not given.unique or given.thinned or given.reason in INCOMPLETE:
-            return 0
-        if self._keep(given.trace_id):
             return 0
         bodies = given.bodies
         return self._sift.spans_of(bodies[0] if len(bodies) == 1 else b"".join(bodies))

@@ -316,3 +316,42 @@ class _Counting:
         self.asked += len(batch)
         decided: list[Decided] = self._rest.decide(batch, **given)
         return decided
+
+
+def test_a_plain_trace_that_is_kept_is_not_looked_at_again() -> None:
+    """Between two that are: each gets its own findings."""
+    live: Any = SimpleNamespace(
+        detection=DEFAULT, contracts=Contracts(), risk_model=PRIOR, sampler=Sampler({}, "salt")
+    )
+    pipeline = make_pipeline(live, Tally(), History())
+    looked: list[str] = []
+    detect_all = pipeline._detect
+
+    def watched(traces: Any, now_ns: int) -> Any:
+        looked.extend(trace.trace_id for trace in traces)
+        return detect_all(traces, now_ns)
+
+    pipeline._detect = watched
+    swapped = plain().replace(b"gpt-4o-2024-08-06", b"gpt-3o-2024-08-06")
+    kinds = [swapped, plain(), swapped, plain()]
+    batch = [
+        Input(
+            f"{number:032x}",
+            [each.replace((1).to_bytes(16, "big"), number.to_bytes(16, "big"))],
+            "root",
+            unique=True,
+        )
+        for number, each in enumerate(kinds, 1)
+    ]
+    made = Sifting(pipeline, Sift(live, Knowing()), keep=live.sampler.keeps, tally=Tally()).decide(
+        batch, now_ns=NOW, known={}, body=lambda _: b""
+    )
+    records = [each.record for each in made]
+    assert [r and [f.mode for f in r.findings] for r in records] == [
+        ["model_swapped"],
+        [],
+        ["model_swapped"],
+        [],
+    ]
+    assert looked == [batch[0].trace_id, batch[2].trace_id]
+    assert [r and r.trace_id for r in records] == [given.trace_id for given in batch]
