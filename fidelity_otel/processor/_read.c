@@ -300,10 +300,42 @@ read_value(Json *from, const Tools *tools, int *state)
 
 typedef struct {
     const char *name;
+    size_t size;
     int kind;
 } Member;
 
-enum { TEXT, TEXT_OR_NULL, ANYTHING, NUMBER_OR_NULL, PARTS };
+#define MEMBER(name, kind) {name, sizeof name - 1, kind}
+
+enum { WORD, TEXT, TEXT_OR_NULL, ANYTHING, NUMBER_OR_NULL, PARTS };
+
+/* The types of parts and the roles: one object each, which is what they are known by. */
+static PyObject *kind_text, *kind_reasoning, *kind_call, *kind_response;
+static PyObject *role_names[4]; /* system, user, assistant, tool */
+static const struct {
+    const char *text;
+    size_t size;
+    PyObject **word;
+} WORDS[] = {
+    {"text", 4, &kind_text}, {"reasoning", 9, &kind_reasoning}, {"tool_call", 9, &kind_call},
+    {"tool_call_response", 18, &kind_response}, {"system", 6, &role_names[0]},
+    {"user", 4, &role_names[1]}, {"assistant", 9, &role_names[2]}, {"tool", 4, &role_names[3]},
+};
+
+/* One of the words above; any other is declined. */
+static PyObject *
+read_word(Json *from, int *state)
+{
+    Json inner;
+    int escaped, ascii;
+    *state = DECLINED;
+    if (!take(from, '"') || !span_of_text(from, &inner, &escaped, &ascii))
+        return NULL;
+    size_t size = (size_t)(inner.end - inner.at);
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (WORDS[i].size == size && !memcmp(WORDS[i].text, inner.at, size))
+            return Py_NewRef(*WORDS[i].word);
+    return NULL;
+}
 
 static int read_parts(Json *from, const Tools *tools, PyObject **parts, int *responses);
 
@@ -353,7 +385,7 @@ name_of(Json *from, const Member *members, int count)
         return -1;
     size_t size = (size_t)(name.end - name.at);
     for (int i = 0; i < count; i++)
-        if (strlen(members[i].name) == size && !memcmp(members[i].name, name.at, size))
+        if (members[i].size == size && !memcmp(members[i].name, name.at, size))
             return i;
     return -1;
 }
@@ -374,6 +406,7 @@ read_object(Json *from, const Member *members, int count, const Tools *tools, Py
         if (i < 0 || values[i])
             goto other;
         switch (members[i].kind) {
+        case WORD: values[i] = read_word(from, &state); break;
         case TEXT: values[i] = read_text(from, 0, &state); break;
         case TEXT_OR_NULL: values[i] = read_text(from, 1, &state); break;
         case NUMBER_OR_NULL: values[i] = read_number(from, &state); break;
@@ -399,12 +432,6 @@ clear(PyObject **values, int count)
         Py_CLEAR(values[i]);
 }
 
-static int
-is(PyObject *text, const char *wanted)
-{
-    return text && text != Py_None && PyUnicode_CompareWithASCIIString(text, wanted) == 0;
-}
-
 /* A text, or None for one that is empty, null or absent. */
 static PyObject *
 or_none(PyObject *text)
@@ -415,13 +442,11 @@ or_none(PyObject *text)
 /* --- messages -------------------------------------------------------------------------------- */
 
 static const Member PART[] = {
-    {"type", TEXT}, {"content", TEXT}, {"name", TEXT_OR_NULL},
-    {"id", TEXT_OR_NULL}, {"arguments", ANYTHING}, {"response", ANYTHING},
+    MEMBER("type", WORD), MEMBER("content", TEXT), MEMBER("name", TEXT_OR_NULL),
+    MEMBER("id", TEXT_OR_NULL), MEMBER("arguments", ANYTHING), MEMBER("response", ANYTHING),
 };
 enum { P_TYPE, P_CONTENT, P_NAME, P_ID, P_ARGUMENTS, P_RESPONSE, P_COUNT };
 
-static PyObject *kind_text, *kind_reasoning, *kind_call, *kind_response;
-static PyObject *role_names[4]; /* system, user, assistant, tool */
 static PyObject *execute_tool, *execute_tool_, *word_ok, *word_error, *name_type, *line_break;
 
 static PyObject *
@@ -429,16 +454,16 @@ made_part(PyObject **has, const Tools *tools, int *responses, int *state)
 {
     PyObject *none = Py_None, *made = NULL, *inner;
     *state = DECLINED;
-    int text = is(has[P_TYPE], "text");
-    if (text || is(has[P_TYPE], "reasoning")) {
+    int text = has[P_TYPE] == kind_text;
+    if (text || has[P_TYPE] == kind_reasoning) {
         if (!has[P_CONTENT] || has[P_NAME] || has[P_ID] || has[P_ARGUMENTS] || has[P_RESPONSE])
             return NULL;
-        PyObject *given[] = {text ? kind_text : kind_reasoning, has[P_CONTENT]};
+        PyObject *given[] = {has[P_TYPE], has[P_CONTENT]};
         *state = FAILED;
         return PyObject_Vectorcall(tools->part, given, 2, NULL);
     }
-    int call = is(has[P_TYPE], "tool_call");
-    if (has[P_CONTENT] || (!call && !is(has[P_TYPE], "tool_call_response")))
+    int call = has[P_TYPE] == kind_call;
+    if (has[P_CONTENT] || (!call && has[P_TYPE] != kind_response))
         return NULL;
     if (call && (has[P_RESPONSE] || or_none(has[P_NAME]) == Py_None))
         return NULL;
@@ -542,7 +567,8 @@ read_parts(Json *from, const Tools *tools, PyObject **parts, int *responses)
 }
 
 static const Member MESSAGE[] = {
-    {"role", TEXT}, {"parts", PARTS}, {"finish_reason", TEXT_OR_NULL}, {"name", TEXT_OR_NULL},
+    MEMBER("role", WORD), MEMBER("parts", PARTS), MEMBER("finish_reason", TEXT_OR_NULL),
+    MEMBER("name", TEXT_OR_NULL),
 };
 enum { M_ROLE, M_PARTS, M_FINISH, M_NAME, M_COUNT };
 enum { USER = 1, TOOL = 3 };
@@ -555,7 +581,7 @@ made_message(PyObject **has, const Tools *tools, int responses, int *state)
     *state = DECLINED;
     if (!has[M_ROLE] || !has[M_PARTS])
         return NULL;
-    while (role < 4 && PyUnicode_Compare(has[M_ROLE], role_names[role]))
+    while (role < 4 && has[M_ROLE] != role_names[role])
         role++;
     if (role == 4)
         return NULL;
@@ -633,9 +659,10 @@ messages(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
 /* --- documents ------------------------------------------------------------------------------- */
 
 static const Member DOCUMENT[] = {
-    {"id", TEXT_OR_NULL}, {"score", NUMBER_OR_NULL}, {"content", TEXT_OR_NULL},
-    {"title", TEXT_OR_NULL}, {"source", TEXT_OR_NULL}, {"indexed_at", TEXT_OR_NULL},
-    {"updated_at", TEXT_OR_NULL}, {"superseded_by", TEXT_OR_NULL},
+    MEMBER("id", TEXT_OR_NULL), MEMBER("score", NUMBER_OR_NULL), MEMBER("content", TEXT_OR_NULL),
+    MEMBER("title", TEXT_OR_NULL), MEMBER("source", TEXT_OR_NULL),
+    MEMBER("indexed_at", TEXT_OR_NULL), MEMBER("updated_at", TEXT_OR_NULL),
+    MEMBER("superseded_by", TEXT_OR_NULL),
 };
 enum { D_ID, D_SCORE, D_CONTENT, D_TITLE, D_SOURCE, D_COUNT = 8 };
 
@@ -1006,7 +1033,7 @@ text_entry(Json *from, void *Py_UNUSED(with), PyObject **one)
     int state = read_object(from, PART, 2, NULL, has, NULL);
     if (state != READ)
         return state;
-    if (!is(has[P_TYPE], "text") || !has[P_CONTENT]) {
+    if (has[P_TYPE] != kind_text || !has[P_CONTENT]) {
         clear(has, 2);
         return DECLINED;
     }
@@ -1328,16 +1355,14 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC
 PyInit__read(void)
 {
-    static const char *const roles[] = {"system", "user", "assistant", "tool"};
-    for (int i = 0; i < 4; i++)
-        if (!(role_names[i] = PyUnicode_InternFromString(roles[i])))
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (!(*WORDS[i].word = PyUnicode_InternFromString(WORDS[i].text)))
             return NULL;
     static const struct {
         PyObject **word;
         const char *text;
     } words[] = {
-        {&kind_text, "text"}, {&kind_reasoning, "reasoning"}, {&kind_call, "tool_call"},
-        {&kind_response, "tool_call_response"}, {&execute_tool, "execute_tool"},
+        {&execute_tool, "execute_tool"},
         {&execute_tool_, "execute_tool "}, {&word_ok, "ok"}, {&word_error, "error"},
         {&name_type, "type"}, {&line_break, "\n"},
     };
