@@ -136,9 +136,9 @@ def stages(count: int) -> dict[str, float]:
             candidate=lambda t, f, r, at, state: sampler.candidate(t, f, r, at, trace_state=state),
             tally=Tally(),
         )
-        inputs = [Input(p.trace_id.hex(), [p.otlp], "root") for p in batch.parts]
+        inputs = [Input(p.trace_id.hex(), [p.otlp], "root", unique=True) for p in batch.parts]
         decided = rounds.time(
-            "pipeline: decide (join … record)",
+            "pipeline: decide (decode … record)",
             lambda: pipeline.decide(inputs, now_ns=now),
         )
         records = [each.record for each in decided if each.record is not None]
