@@ -34,8 +34,8 @@ from fidelity_otel.processor.tally import Tally
 __all__ = ["Chain", "restore"]
 
 _log = logging.getLogger(__name__)
-_BATCH: Final = 512  # a transaction's cost is by pages: the more traces share one, the cheaper
-_BATCH_BYTES: Final = 16 << 20
+_BATCH: Final = 1024  # a transaction's cost is by pages: the more traces share one, the cheaper
+_BATCH_BYTES: Final = 24 << 20
 _REST_SECONDS: Final = 0.05
 _LONGEST_BACKOFF: Final = 30.0
 _FREE_SECONDS: Final = 0.1

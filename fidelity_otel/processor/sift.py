@@ -31,10 +31,10 @@ _THINNED: Final = Decided("thinned", None, ())
 
 
 class _Asked(NamedTuple):
-    """What is left to ask of a trace: whether its tools gave what they always give."""
+    """What is left to ask of a trace: whether its tools gave what they always give, how often."""
 
     workflow: str
-    shapes: tuple[tuple[str, Shape], ...]
+    shapes: tuple[tuple[str, Shape, int], ...]
 
 
 class Sift:
@@ -83,11 +83,11 @@ class Sift:
     def _are_usual(self, asked: _Asked) -> bool:
         workflow, shapes = asked
         history = self._history
-        for name, shape in shapes:
+        for name, shape, _ in shapes:
             if not history.is_most_usual(workflow, name, shape):
                 return False
-        for name, shape in shapes:
-            history.learn(workflow, name, (shape,))
+        for name, shape, times in shapes:
+            history.learn(workflow, name, (shape,) * times)
         return True
 
     def _set(self, part: Any, detection: DetectSettings, contracts: Contracts) -> None:
@@ -112,7 +112,7 @@ class Sift:
         records, _, workflow = key.decode().partition("\x1d")
         if self._contracts and self._contracts.rules_of(workflow):
             return None
-        shapes: list[tuple[str, Shape]] = []
+        shapes: Counter[tuple[str, Shape]] = Counter()
         for record in records.split("\x1e")[1:]:
             name, *rest = record[1:].split("\x1f")
             if record[0] == "m":
@@ -120,8 +120,8 @@ class Sift:
                     return None
             else:
                 kind, *members = rest
-                shapes.append((name, (kind, *sorted(members))))
-        return _Asked(workflow, tuple(shapes))
+                shapes[name, (kind, *sorted(members))] += 1
+        return _Asked(workflow, tuple((*each, times) for each, times in shapes.items()))
 
 
 class Sifting:
