@@ -7,6 +7,7 @@ then, and where only a share of the unremarkable is kept (`sample.keep_share`), 
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,8 @@ from fidelity_otel.processor.pipeline import Body, Decided, Decides, Input
 from fidelity_otel.processor.tally import Tally
 
 __all__ = ["Sift", "Sifting"]
+
+_log = logging.getLogger(__name__)
 
 _MOST: Final = 4_000  # names are the senders' to choose; memory is ours
 _DAY_NS: Final = 86_400 * 10**9
@@ -175,4 +178,8 @@ class Sifting:
         if not given.unique or given.thinned or given.reason in INCOMPLETE:
             return 0
         bodies = given.bodies
-        return self._sift.spans_of(bodies[0] if len(bodies) == 1 else b"".join(bodies))
+        try:
+            return self._sift.spans_of(bodies[0] if len(bodies) == 1 else b"".join(bodies))
+        except Exception:  # noqa: BLE001 (a bug there must not stop the chain: others look in full)
+            _log.exception("trace %s could not be sifted; it is looked at in full", given.trace_id)
+            return 0

@@ -39,7 +39,7 @@ def same_model(asked: str, used: str) -> bool:
     # "claude-sonnet" may be resolved to "claude-sonnet-4-5", but "gpt-4" never to "gpt-4-1".
     return (
         long.startswith(short + "-")
-        and long[len(short) + 1].isdigit()
+        and long[len(short) + 1 : len(short) + 2].isdigit()
         and not any(c.isdigit() for c in short.rsplit("-", 1)[-1])
     )
 

@@ -355,3 +355,25 @@ def test_a_plain_trace_that_is_kept_is_not_looked_at_again() -> None:
     ]
     assert looked == [batch[0].trace_id, batch[2].trace_id]
     assert [r and r.trace_id for r in records] == [given.trace_id for given in batch]
+
+
+def test_a_sift_that_fails_costs_no_trace() -> None:
+    class Broken(Sift):
+        def spans_of(self, otlp: bytes) -> int:
+            raise IndexError("string index out of range")
+
+    live: Any = SimpleNamespace(
+        detection=DEFAULT, contracts=Contracts(), risk_model=PRIOR, sampler=Sampler({}, "salt")
+    )
+    tally = Tally()
+    rest = make_pipeline(live, tally, History())
+    sifting = Sifting(rest, Broken(live, Knowing()), keep=lambda _: 0.0, tally=tally)
+    given = Input(f"{1:032x}", [plain()], "root", unique=True)
+    (made,) = sifting.decide([given], now_ns=NOW, known={}, body=lambda _: b"")
+    assert made.record is not None
+
+
+def test_a_model_name_that_ends_in_a_dash_is_another_name() -> None:
+    odd = plain(**{"gen_ai.request.model": "llama", "gen_ai.response.model": "llama-"})
+    assert not sift().spans_of(odd)
+    assert [f.mode for f in findings(odd)] == ["model_swapped"]
