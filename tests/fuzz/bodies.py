@@ -15,9 +15,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import zstandard
+from edge_traces import edge_trace
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from fidelity_otel.processor import native
 from fidelity_otel.processor.wire_json import message_to_json
 
 LIMIT = 64 << 10
@@ -91,6 +93,11 @@ _DEEP = [
     _around(IDS + field(9, field(1, b"deep") + field(2, _deep_value(depth))))
     for depth in (1, 10, 24, 25, 30, 47, 48, 49, 90, 99, 100, 101, 500, 5000)
 ]
+_LIMITS = (5, 10**18, 10**18, 10**6)  # of repeated calls, staleness and duration in ns, tokens
+_KINDS = (
+    *("whole", "damaged", "soup", "counts", "deep", "utf8", "json", "json_damaged", "odd"),
+    "agent",
+)
 _PATHS = {"traces": "/v1/traces", "logs": "/v1/logs"}
 _ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda body: gzip.compress(body, 1),
@@ -99,12 +106,19 @@ _ENCODERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+def _plain_agents() -> list[bytes]:
+    """Traces of which the sift says that nothing can be found in them, or would if it knew more."""
+    all_ = (edge_trace(number, share=0.003) for number in range(1000))
+    return [otlp for otlp in all_ if native.sift is None or native.sift.sift(otlp, *_LIMITS)]
+
+
 class Bodies:
     """The bodies of one seed, in order."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self._good = [self._request(signal) for signal in ("traces", "logs") for _ in range(40)]
+        self._agents = _plain_agents()
         self._bombs = _bombs()
         self._number = 0
 
@@ -113,10 +127,7 @@ class Bodies:
         self._number += 1
         if self._number % 50 == 0:
             return self.bomb()
-        kind = r.choices(
-            ("whole", "damaged", "soup", "counts", "deep", "utf8", "json", "json_damaged", "odd"),
-            (8, 32, 16, 0.4, 1, 8, 6, 20, 4),
-        )[0]
+        kind = r.choices(_KINDS, (8, 30, 16, 0.4, 1, 8, 6, 20, 4, 6))[0]
         body: Body = getattr(self, kind)()
         if kind != "odd" and r.random() < 0.25:
             return self.encoded(body)
@@ -189,6 +200,21 @@ class Bodies:
         """A good request after one to four blows."""
         signal, made = self.random.choice(self._good)
         return self._protobuf("damaged", self._hurt(made.SerializeToString()), signal, EITHER)
+
+    def agent(self) -> Body:
+        """An agent's trace in which hardly anything can be found, under an id of its own; whole, or
+        with bytes changed in place, which leaves more of it to be read.
+        """
+        r = self.random
+        content = r.choice(self._agents)
+        found = content.index(b"\x0a\x10") + 2  # the first span's first field
+        content = content.replace(content[found : found + 16], r.randbytes(16))
+        if r.random() < 0.3:
+            return self._protobuf("agent", content, "traces", OK)
+        changed = bytearray(content)
+        for _ in range(r.randint(1, 3)):
+            changed[r.randrange(len(changed))] ^= 1 << r.randint(0, 7)
+        return self._protobuf("agent_hurt", bytes(changed), "traces", EITHER)
 
     def _hurt(self, body: bytes) -> bytes:
         r = self.random
