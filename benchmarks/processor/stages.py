@@ -87,7 +87,7 @@ def _journal(rounds: Rounds, records: Records, folder: Path) -> None:
         for _, size, _, _ in records.kept:
             places.append((position, size))
             position += size
-        rounds.time("journal: read back", lambda: read_parts(journal, places))
+        rounds.time("journal: read back", lambda: list(read_parts(journal, places)))
     finally:
         journal.close()
 
@@ -121,7 +121,7 @@ def stages(count: int) -> dict[str, float]:
         rounds.time("wire: join", lambda: [wire.join([each]) for each in bodies])
         live = SimpleNamespace(detection=detection.DEFAULT, contracts=Contracts())
         sift = Sift(cast(Any, live), _Known())
-        rounds.time("sift", lambda: [sift.spans_of(each) for each in bodies])
+        rounds.time("sift", lambda: [sift.told(each) for each in bodies])
         raw = rounds.time("wire: decode", lambda: [wire.decode(each) for each in bodies])
         rounds.time("outcomes", lambda: [outcomes_of(spans) for spans in raw])
         traces = rounds.time("read: dialects", lambda: [read_trace(spans) for spans in raw])
@@ -131,7 +131,9 @@ def stages(count: int) -> dict[str, float]:
             "sample: candidate", lambda: [sampler.candidate(t, (), 0.2, now) for t in traces]
         )
         pipeline = Pipeline(
-            detect=lambda traces, at: detection.detect_all(traces, now_ns=at),
+            detect=lambda traces, at, doubts: detection.detect_all(
+                traces, now_ns=at, doubts=doubts
+            ),
             risk=detection.risk,
             candidate=lambda t, f, r, at, state: sampler.candidate(t, f, r, at, trace_state=state),
             tally=Tally(),

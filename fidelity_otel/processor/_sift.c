@@ -1,9 +1,10 @@
-/* Which traces certainly hold no finding, told from their bytes.
+/* Which detectors certainly find nothing in a trace, told from its bytes.
  *
  * `sift` looks at one trace in OTLP. It knows one kind of trace: that of the GenAI conventions and our
  * own names, with a root, whole, without an error. Of such a trace it tests for each detector (see
  * processor/detect) a condition without which that detector finds nothing: no tool called twice with
- * the same arguments, no word of refusal, no document that may be old. Whatever fails a test, is of
+ * the same arguments, no word of refusal, no document that may be old. Where a test fails that
+ * concerns one detector alone, that one is doubted: it has to look. Whatever fails another test, is of
  * another kind, or is not understood to the last byte is declined by returning None, and is read and
  * looked at in full. So what is said here is never "nothing was found", only "nothing can be found";
  * what takes the experience of earlier traces (`shapes`, `model_swapped`) is returned for the caller
@@ -37,6 +38,19 @@ typedef struct {
     Py_ssize_t size;
     int high;
 } Text;
+
+/* The detectors that may be doubted, as `Doubt` in processor/detect has them. */
+enum {
+    EMPTY = 1,
+    TERMINOLOGY = 2,
+    TRUNCATED = 4,
+    REFUSAL = 8,
+    PREMATURE = 16,
+    BUDGET = 32,
+    ASKED_AGAIN = 64,
+    GROUNDING = 128,
+    STALE = 256,
+};
 
 enum { PLAIN, CHAT, AGENT, WORKFLOW, TOOL, RETRIEVAL, OTHER };
 
@@ -81,12 +95,20 @@ typedef struct {
         int json;
     } sources[SOURCES]; /* what the system had read */
     int source_count;
+    unsigned doubts;
 } Look;
 
 #define TAKE(condition) \
     do { \
         if (!(condition)) \
             return 0; \
+    } while (0)
+
+/* What does not hold is one detector's affair: it has to look, and the others need not. */
+#define DOUBT(look, detector, condition) \
+    do { \
+        if (!(condition)) \
+            (look)->doubts |= (detector); \
     } while (0)
 
 /* --- bytes ----------------------------------------------------------------------------------- */
@@ -96,9 +118,19 @@ typedef struct {
 static inline int
 is_ascii(const uint8_t *at, Py_ssize_t size)
 {
-    uint64_t high = 0, eight;
+    uint64_t high = 0, eight, last;
+    if (size < 16) { /* the last eight bytes may overlap the first */
+        if (size >= 8) {
+            memcpy(&eight, at, 8);
+            memcpy(&last, at + size - 8, 8);
+            return !((eight | last) & EACH * 0x80);
+        }
+        for (; size > 0; size--)
+            high |= *at++;
+        return !(high & 0x80);
+    }
 #ifdef __SSE2__
-    __m128i many = _mm_setzero_si128();
+    __m128i many = _mm_loadu_si128((const __m128i *)(at + size - 16));
     for (; size >= 64; at += 64, size -= 64) {
         const __m128i *from = (const __m128i *)at;
         many = _mm_or_si128(many, _mm_or_si128(_mm_or_si128(_mm_loadu_si128(from),
@@ -106,9 +138,10 @@ is_ascii(const uint8_t *at, Py_ssize_t size)
                                                _mm_or_si128(_mm_loadu_si128(from + 2),
                                                             _mm_loadu_si128(from + 3))));
     }
-    if (_mm_movemask_epi8(many))
-        return 0;
-#endif
+    for (; size >= 16; at += 16, size -= 16)
+        many = _mm_or_si128(many, _mm_loadu_si128((const __m128i *)at));
+    return !_mm_movemask_epi8(many);
+#else
     for (; size >= 8; at += 8, size -= 8) {
         memcpy(&eight, at, 8);
         high |= eight;
@@ -116,6 +149,7 @@ is_ascii(const uint8_t *at, Py_ssize_t size)
     for (; size > 0; size--)
         high |= *at++;
     return !(high & EACH * 0x80);
+#endif
 }
 
 /* The character at a place in UTF-8 and how many bytes it has; 0 bytes where it is none. */
@@ -191,10 +225,14 @@ hash_of(const uint8_t *at, Py_ssize_t size)
 
 /* --- words of the detectors' patterns -------------------------------------------------------- */
 
-#define GRAM 3 /* characters of a word that say where it is worth looking */
+#define PAIRS (1 << 16)
 
+/* `pairs` has the first two characters of each word and those behind the first, as `pair` makes one:
+ * in a text that is looked at two characters at a time, one of the two is met where a word stands.
+ * `grams` has the first three, as `gram_slot` places them. */
 typedef struct {
     const char *words[40]; /* in small letters, of three characters or more */
+    uint8_t pairs[PAIRS / 8];
     uint64_t grams[64];
 } Hints;
 
@@ -218,9 +256,17 @@ static Hints failing = {
      "http"},
     {0}};
 
+/* Two characters, with capitals as small letters (and some others as what they are not). */
 static inline uint32_t
-gram_slot(uint32_t gram)
+pair(const uint8_t *at)
 {
+    return (at[0] | (uint32_t)at[1] << 8) | 0x2020;
+}
+
+static inline uint32_t
+gram_slot(const uint8_t *at)
+{
+    uint32_t gram = (at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16) | 0x202020;
     return (gram * 2654435761u) >> 20;
 }
 
@@ -229,7 +275,11 @@ prepare(Hints *hints)
 {
     for (int i = 0; hints->words[i]; i++) {
         const uint8_t *word = (const uint8_t *)hints->words[i];
-        uint32_t slot = gram_slot(word[0] | word[1] << 8 | (uint32_t)word[2] << 16);
+        for (int from = 0; from < 2; from++) {
+            uint32_t met = pair(word + from);
+            hints->pairs[met >> 3] |= (uint8_t)(1 << (met & 7));
+        }
+        uint32_t slot = gram_slot(word);
         hints->grams[slot >> 6] |= 1ULL << (slot & 63);
     }
 }
@@ -237,6 +287,11 @@ prepare(Hints *hints)
 static int
 stands_at(const Hints *hints, const uint8_t *at, const uint8_t *end)
 {
+    if (end - at < 3)
+        return 0;
+    uint32_t slot = gram_slot(at);
+    if (!(hints->grams[slot >> 6] >> (slot & 63) & 1))
+        return 0;
     for (int i = 0; hints->words[i]; i++) {
         const char *word = hints->words[i];
         const uint8_t *here = at;
@@ -252,12 +307,10 @@ stands_at(const Hints *hints, const uint8_t *at, const uint8_t *end)
 static int
 any_of(const Hints *hints, const uint8_t *at, const uint8_t *end)
 {
-    uint32_t gram = 0;
-    for (const uint8_t *here = at; here < end; here++) {
-        gram = gram >> 8 | (uint32_t)lower[*here] << 16;
-        uint32_t slot = gram_slot(gram);
-        if (hints->grams[slot >> 6] >> (slot & 63) & 1 && here - at >= GRAM - 1 &&
-            stands_at(hints, here - (GRAM - 1), end))
+    for (const uint8_t *here = at; end - here >= 2; here += 2) {
+        uint32_t met = pair(here);
+        if (hints->pairs[met >> 3] >> (met & 7) & 1 &&
+            (stands_at(hints, here, end) || (here > at && stands_at(hints, here - 1, end))))
             return 1;
     }
     return 0;
@@ -566,9 +619,11 @@ is_over(In *from)
 enum { SYSTEM, USER, ASSISTANT, ROLE_TOOL };
 
 static int
-finish_of(Text reason)
+finish_of(Look *look, Text reason)
 {
-    return !reason.size || is(reason, "stop") || is(reason, "tool_calls") ||
+    int cut = is(reason, "length");
+    DOUBT(look, TRUNCATED, !cut);
+    return cut || !reason.size || is(reason, "stop") || is(reason, "tool_calls") ||
            is(reason, "tool_call") || is(reason, "end_turn") || is(reason, "tool_use");
 }
 
@@ -707,7 +762,7 @@ messages_of(Look *look, Text given, Messages *found, int out)
         if (message.role == USER && message.responses && message.responses == message.parts)
             message.role = ROLE_TOOL;
         if (out)
-            TAKE(message.role == ASSISTANT && finish_of(reason));
+            TAKE(message.role == ASSISTANT && finish_of(look, reason));
         found->count++;
         found->texts += message.text.size > 0;
         if (message.text.size && message.role == (out ? ASSISTANT : USER))
@@ -1037,7 +1092,7 @@ typedef struct {
     Py_ssize_t size;
 } Documents;
 
-/* Documents in the conventions' shape, of which none may be out of date. */
+/* Documents in the conventions' shape: some, of which none may be out of date. */
 static int
 documents_of(Look *look, const Span *span, Documents *found)
 {
@@ -1076,7 +1131,7 @@ documents_of(Look *look, const Span *span, Documents *found)
             } else if (which == 5) {
                 updated = text;
             } else if (which == 6) {
-                TAKE(!text.size);
+                DOUBT(look, STALE, !text.size);
             }
         }
         TAKE(!inner && telling);
@@ -1085,11 +1140,12 @@ documents_of(Look *look, const Span *span, Documents *found)
             int64_t days, margin = 2;
             TAKE(day_of(told, &days));
             int64_t at = (int64_t)(span->start / 86400000000000ULL);
-            TAKE(days + (int64_t)(look->stale_ns / 86400000000000ULL) >= at + margin);
+            DOUBT(look, STALE, days + (int64_t)(look->stale_ns / 86400000000000ULL) >= at + margin);
         }
     }
     found->documents = many;
-    return !more && is_over(&from) && many; /* an empty list is a finding */
+    DOUBT(look, EMPTY, many);
+    return !more && is_over(&from);
 }
 
 /* --- words that no document knows (`terminology`) -------------------------------------------- */
@@ -1130,7 +1186,8 @@ bucket(uint32_t gram)
 static int
 knows_the_words(Text request, const Documents *documents)
 {
-    static Asked asked[ASKED]; /* the interpreter's lock guards it */
+    static Asked asked[ASKED]; /* the interpreter's lock guards them */
+    static uint8_t met[PAIRS / 8];
     int count = 0, unknown;
     TAKE(!request.high && usual_ready && documents->size < 40000);
     Py_ssize_t size = request.size < 2000 ? request.size : 2000, at = 0;
@@ -1157,27 +1214,36 @@ knows_the_words(Text request, const Documents *documents)
     }
     int16_t heads[256];
     memset(heads, -1, sizeof heads);
+    memset(met, 0, sizeof met);
     for (int i = 0; i < count; i++) {
         uint32_t slot = bucket(four(asked[i].word));
         asked[i].next = heads[slot];
         heads[slot] = (int16_t)i;
+        for (int from = 0; from < 2; from++) {
+            uint32_t two = pair(asked[i].word + from);
+            met[two >> 3] |= (uint8_t)(1 << (two & 7));
+        }
     }
     unknown = count;
     for (int n = 0; n < documents->count; n++) {
-        const uint8_t *text = documents->texts[n].at;
-        Py_ssize_t last = documents->texts[n].size;
-        uint32_t gram = 0;
-        for (Py_ssize_t i = 0; i < last; i++) {
-            gram = gram >> 8 | (uint32_t)lower[text[i]] << 24;
-            int one = i < 3 ? -1 : heads[bucket(gram)];
-            for (; one >= 0; one = asked[one].next)
-                if (!asked[one].found && four(asked[one].word) == gram &&
-                    (asked[one].size < 5 ||
-                     (i + 1 < last && lower[text[i + 1]] == asked[one].word[4]))) {
-                    asked[one].found = 1, unknown--;
-                    if (unknown < 2 || unknown < 0.6 * count) /* `terminology`'s share */
-                        return 1;
-                }
+        const uint8_t *text = documents->texts[n].at, *end = text + documents->texts[n].size;
+        for (const uint8_t *at = text; end - at >= 2; at += 2) { /* as in `any_of` */
+            uint32_t two = pair(at);
+            if (!(met[two >> 3] >> (two & 7) & 1))
+                continue;
+            for (const uint8_t *word = at > text ? at - 1 : at; word <= at; word++) {
+                if (end - word < 4)
+                    continue;
+                uint32_t gram = four(word);
+                for (int one = heads[bucket(gram)]; one >= 0; one = asked[one].next)
+                    if (!asked[one].found && four(asked[one].word) == gram &&
+                        (asked[one].size < 5 ||
+                         (end - word >= 5 && lower[word[4]] == asked[one].word[4]))) {
+                        asked[one].found = 1, unknown--;
+                        if (unknown < 2 || unknown < 0.6 * count) /* `terminology`'s share */
+                            return 1;
+                    }
+            }
         }
     }
     return unknown < 2 || unknown < 0.6 * count;
@@ -1266,6 +1332,8 @@ may_be_alike(const uint8_t *one, int one_size, const uint8_t *two, int two_size)
             add_word(&words, slot, word, one - word, hash);
     }
     int first = words.count, both = 0;
+    if (first < 3)
+        return 0;
     memset(words.met, 0, (size_t)first);
     end = two + two_size;
     while (next_word(&two, end, &word, &hash)) {
@@ -1275,13 +1343,15 @@ may_be_alike(const uint8_t *one, int one_size, const uint8_t *two, int two_size)
             if (words.count == WORDS)
                 return 1;
             add_word(&words, slot, word, two - word, hash);
+            if (first < 0.6 * words.count) /* even if all of the first come yet */
+                return 0;
         } else if (i < first && !words.met[i]) {
             words.met[i] = 1;
             both++;
         }
     }
     int second = words.count - first + both;
-    return first >= 3 && second >= 3 && both >= 0.6 * (first + second - both);
+    return second >= 3 && both >= 0.6 * (first + second - both);
 }
 
 static int
@@ -1310,8 +1380,10 @@ asks_nothing_again(Look *look, const int *chats, int count)
         if (i < from)
             continue;
         TAKE(!any_of(&again, texts[i], texts[i] + sizes[i]));
-        for (int j = 0; j < i; j++)
-            TAKE(!may_be_alike(texts[j], sizes[j], texts[i], sizes[i]));
+        for (int j = 0; j < i; j++) {
+            int less = sizes[j] < sizes[i] ? j : i, more = i + j - less;
+            TAKE(!may_be_alike(texts[less], sizes[less], texts[more], sizes[more]));
+        }
     }
     return 1;
 }
@@ -1440,14 +1512,14 @@ once(Text *into, const Value *value)
 }
 
 static int
-reasons(const Value *value)
+reasons(Look *look, const Value *value)
 {
     TAKE(value->kind == ARRAY);
     In from = {value->text.at, value->text.at + value->text.size}, one;
     while (from.at < from.end) {
         Value each;
         TAKE(*from.at++ == 0x0a && field(&from, &one) && any_value(one, &each, 1));
-        TAKE(each.kind == STRING && finish_of(each.text));
+        TAKE(each.kind == STRING && finish_of(look, each.text));
     }
     return 1;
 }
@@ -1473,7 +1545,7 @@ genai(Look *look, Span *span, Text key, const Value *value)
         if (is(rest, "response.model"))
             return once(&span->used, value);
         if (is(rest, "response.finish_reasons"))
-            return !span->has_reasons++ && reasons(value);
+            return !span->has_reasons++ && reasons(look, value);
         return is(rest, "response.id") || is(rest, "response.time_to_first_chunk");
     }
     if (begins(rest, "agent.")) {
@@ -1828,7 +1900,7 @@ says_well(Look *look, const int *chats, int count)
         TAKE(is_tame(text));
         Text begin = head(text, 300);
         if (!out->calls)
-            TAKE(!any_of(&refused, begin.at, begin.at + begin.size));
+            DOUBT(look, REFUSAL, !any_of(&refused, begin.at, begin.at + begin.size));
         spoken += text.size > 0;
     }
     if (spoken >= look->loop_calls)
@@ -1993,15 +2065,16 @@ is_supported(const Look *look, Text answer, Text request)
 }
 
 static int
-answers_well(Text answer, int chats)
+answers_well(Look *look, Text answer, int chats)
 {
     TAKE(answer.size && answer.size < 200000 && is_tame(answer));
     Text end = tail(answer, 240), begin = head(answer, 300);
     if (answer.high || !memchr(end.at, '?', (size_t)end.size))
-        TAKE(!any_of(&announced, end.at, end.at + end.size));
+        DOUBT(look, PREMATURE, !any_of(&announced, end.at, end.at + end.size));
     if (answer.size < (answer.high ? 960 : 240))
-        TAKE(!any_of(&limited, answer.at, answer.at + answer.size));
-    return chats || !any_of(&refused, begin.at, begin.at + begin.size);
+        DOUBT(look, BUDGET, !any_of(&limited, answer.at, answer.at + answer.size));
+    DOUBT(look, REFUSAL, chats || !any_of(&refused, begin.at, begin.at + begin.size));
+    return 1;
 }
 
 /* Whether there is anything in an answer that could be looked up word for word. */
@@ -2162,24 +2235,26 @@ nothing_to_find(Look *look)
         case RETRIEVAL:
             if (span->documents.at) {
                 TAKE(documents_of(look, span, retrieved ? &documents : &first));
-                retrieved = sources = 1;
+                retrieved |= look->doubts & EMPTY || first.count;
+                sources = 1;
             }
             break;
         }
     }
-    TAKE(!look->most_ns || end - begin <= look->most_ns);
-    TAKE(!look->most_tokens || look->tokens <= look->most_tokens);
+    DOUBT(look, BUDGET, !look->most_ns || end - begin <= look->most_ns);
+    DOUBT(look, BUDGET, !look->most_tokens || look->tokens <= look->most_tokens);
     TAKE(agents <= AGENTS && agent_chats <= AGENTS);
     TAKE(no_tool_twice(look) && says_well(look, chats, chat_count));
-    TAKE(asks_nothing_again(look, chats, chat_count));
+    DOUBT(look, ASKED_AGAIN, asks_nothing_again(look, chats, chat_count));
     TAKE(answer_of(look, &look->spans[root], &answer));
-    TAKE(answers_well(answer, chat_count));
+    TAKE(answers_well(look, answer, chat_count));
     int specific = sources && has_specifics(answer);
     if (retrieved || specific)
         TAKE(request_of(look, &look->spans[root], &request));
     if (specific)
-        TAKE(is_supported(look, answer, request));
-    return !retrieved || knows_the_words(request, &first);
+        DOUBT(look, GROUNDING, is_supported(look, answer, request));
+    DOUBT(look, TERMINOLOGY, !retrieved || knows_the_words(request, &first));
+    return 1;
 }
 
 static int
@@ -2220,7 +2295,7 @@ sift(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
     const uint8_t *otlp = (const uint8_t *)PyBytes_AS_STRING(given[0]);
     if (size > 1 << 20 || look.loop_calls < 2)
         Py_RETURN_NONE;
-    look.count = look.source_count = 0, look.tokens = 0;
+    look.count = look.source_count = 0, look.tokens = 0, look.doubts = 0;
     if (!spans_of(&look, (In){otlp, otlp + size}))
         Py_RETURN_NONE;
     uint8_t *scratch = PyMem_Malloc((size_t)size + 16);
@@ -2234,7 +2309,8 @@ sift(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
         look.sorted[i] = i;
     if (nothing_to_find(&look) && workflow_of(&look, &workflow)) {
         if (put_text(&look, "\x1d") && put_name(&look, workflow, 1000))
-            Py_SETREF(found, Py_BuildValue("y#i", key, (Py_ssize_t)(look.key - key), look.count));
+            Py_SETREF(found, Py_BuildValue("y#iI", key, (Py_ssize_t)(look.key - key), look.count,
+                                            look.doubts));
     }
     PyMem_Free(scratch);
     return found;
@@ -2272,8 +2348,8 @@ usual(PyObject *Py_UNUSED(module), PyObject *words)
 
 static PyMethodDef methods[] = {
     {"sift", (PyCFunction)(void (*)(void))sift, METH_FASTCALL,
-     "sift(otlp, loop_calls, stale_ns, most_ns, most_tokens): what is left to ask, and the number "
-     "of spans; None where something may be found."},
+     "sift(otlp, loop_calls, stale_ns, most_ns, most_tokens): what is left to ask, the number of "
+     "spans, and the detectors that have to look, a bit each; None where all have to."},
     {"usual", usual, METH_O, "usual(words): those that no document need know."},
     {NULL, NULL, 0, NULL},
 };

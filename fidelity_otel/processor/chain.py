@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -149,8 +149,10 @@ class Chain:
             self.assembler.done(each)
 
     def _decide(self, ready: Sequence[Ready]) -> None:
-        read = iter(read_parts(self.journal, [place for each in ready for place in each.places]))
-        inputs: list[Input] = []
+        self._decider.run(self._inputs(ready), [each.trace_id.hex() for each in ready])
+
+    def _inputs(self, ready: Sequence[Ready]) -> Iterator[Input]:
+        read = read_parts(self.journal, [place for each in ready for place in each.places])
         for each in ready:
             parts = [part for part in islice(read, len(each.places)) if part is not None]
             reason = each.reason
@@ -159,10 +161,9 @@ class Chain:
                 reason = "damaged"
             if parts:
                 bodies = [part.otlp for part in parts]
-                inputs.append(Input(each.trace_id.hex(), bodies, reason, _unique(parts)))
+                yield Input(each.trace_id.hex(), bodies, reason, _unique(parts))
             else:
                 self._tally.add("traces_lost", "damaged")
-        self._decider.run(inputs)
 
     def _mark(self, ready: Sequence[Ready]) -> None:
         """Note in the journal what was decided. Without it, a restart finds out from the store."""

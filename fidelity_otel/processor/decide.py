@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from fidelity_otel.errors import FidelityError, StoreBusy, StoreError
 from fidelity_otel.model import TraceRecord
 from fidelity_otel.processor.own_traces import NO_PARENT, OFF
 from fidelity_otel.processor.pipeline import Decided, Decides, Input
+from fidelity_otel.processor.sift import Sieve
 from fidelity_otel.processor.tally import Tally
 from fidelity_otel.processor.thinned import ThinnedIds
 
@@ -32,6 +33,7 @@ class Decider:
 
     Args:
         pipeline: decides traces.
+        sieve: tells beforehand which of them need not be looked at, or not in full.
         store: keeps them.
         tally: counts.
         clock: ns since the epoch.
@@ -50,11 +52,13 @@ class Decider:
         tally: Tally,
         clock: Callable[[], int],
         refused: Path,
+        sieve: Sieve | None = None,
         stored: Callable[[TraceRecord, float], None] = lambda *_: None,
         found: Callable[[TraceRecord], None] | None = None,
         tracer: Tracer = OFF,
     ) -> None:
         self.pipeline = pipeline
+        self._sieve = sieve
         self.store = store
         self._tally = tally
         self._clock = clock
@@ -64,8 +68,13 @@ class Decider:
         self._tracer = tracer
         self._thinned = ThinnedIds()
 
-    def run(self, batch: Sequence[Input]) -> None:
+    def run(self, batch: Iterable[Input], trace_ids: Sequence[str] | None = None) -> None:
         """Decide and store a batch.
+
+        Args:
+            batch: the traces; where their bytes are read only as they are asked for, most of those
+                that are to be thinned never lie in memory together.
+            trace_ids: all the ids that may be in it, where it does not have them by itself.
 
         Raises:
             StoreError: the store can't be used now; nothing is lost, run the batch again.
@@ -73,16 +82,24 @@ class Decider:
         with self._tracer.start_as_current_span(
             "decide", NO_PARENT, record_exception=False
         ) as span:
-            span.set_attribute("fidelity.traces", len(batch))
-            self._run(batch)
+            if trace_ids is None:
+                batch = list(batch)
+                trace_ids = [given.trace_id for given in batch]
+            span.set_attribute("fidelity.traces", len(trace_ids))
+            self._run(batch, trace_ids)
 
-    def _run(self, batch: Sequence[Input]) -> None:
-        known = self.store.revisions([given.trace_id for given in batch])
+    def _run(self, batch: Iterable[Input], trace_ids: Sequence[str]) -> None:
+        known = self.store.revisions(trace_ids)
         if self._thinned:
-            batch = [self._as_known(given, known) for given in batch]
+            batch = (self._as_known(given, known) for given in batch)
+        thinned: list[str] = []
         with self._tracer.start_as_current_span("detect", record_exception=False):
-            made = self.pipeline.decide(batch, now_ns=self._clock(), known=known, body=self._body)
-        decided = list(zip(batch, made, strict=True))
+            if self._sieve is None:
+                left = list(batch)
+            else:
+                left, thinned = self._sieve.take(batch, known)
+            made = self.pipeline.decide(left, now_ns=self._clock(), known=known, body=self._body)
+        decided = list(zip(left, made, strict=True))
         for given, each in decided:
             if each.end == "probe":
                 self.store.meta_set(PROBE, given.trace_id)
@@ -93,9 +110,9 @@ class Decider:
             raise
         except StoreError as error:
             self._one_by_one(decided, error)
-        for given, each in decided:
-            if each.end == "thinned":
-                self._thinned.add(given.trace_id)
+        thinned += [given.trace_id for given, each in decided if each.end == "thinned"]
+        for trace_id in thinned:
+            self._thinned.add(trace_id)
         self._tell(decided)
 
     def _as_known(self, given: Input, known: Mapping[str, int]) -> Input:

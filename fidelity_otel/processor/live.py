@@ -86,8 +86,10 @@ def make_pipeline(live: InUse, tally: Tally, history: History | None = None) -> 
     """
     learned = History() if history is None else history
 
-    def find(traces: Sequence[Trace], _now: int) -> list[tuple[Finding, ...] | Exception]:
-        found = detect_all(traces, live.detection, history=learned)
+    def find(
+        traces: Sequence[Trace], _now: int, doubts: Sequence[int | None]
+    ) -> list[tuple[Finding, ...] | Exception]:
+        found = detect_all(traces, live.detection, history=learned, doubts=doubts)
         for at, (trace, each) in enumerate(zip(traces, found, strict=True)):
             if not isinstance(each, Exception):
                 try:

@@ -42,7 +42,8 @@ class Input(NamedTuple):
     """A trace to decide: its id in hex, its parts as they came, and why it is decided now.
 
     `unique`: it is known that no span is in the parts twice. `thinned`: what came of it before was
-    thinned. `plain`: it is known that no detector finds anything in it, and no contract is broken.
+    thinned. `doubts`: the detectors that have to look at it, as `detect.Doubt` has them, where it
+    is known that all others find nothing and that no contract is broken.
     """
 
     trace_id: str
@@ -50,7 +51,7 @@ class Input(NamedTuple):
     reason: str
     unique: bool = False
     thinned: bool = False
-    plain: bool = False
+    doubts: int | None = None
 
 
 class _Opened(NamedTuple):
@@ -84,6 +85,9 @@ class Decided(NamedTuple):
     stands_for: float = 1.0
 
 
+Detects = Callable[
+    [Sequence[Trace], int, Sequence[int | None]], Sequence[tuple[Finding, ...] | Exception]
+]
 Body = Callable[[str], bytes]
 """A stored trace's body, empty where it was pruned."""
 
@@ -102,8 +106,8 @@ class Pipeline:
     """Decides traces; keeps nothing between them but its settings.
 
     Args:
-        detect: finds failure modes in traces; gets the time in ns, gives the findings of each or
-            what was raised on it.
+        detect: finds failure modes in traces; gets the time in ns and the traces' doubts, gives
+            the findings of each or what was raised on it.
         risk: the probability that the trace's answer is wrong.
         candidate: the sampling decision without arms; gets the root's W3C tracestate.
         tally: counts what came out, by how it ended.
@@ -114,7 +118,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        detect: Callable[[Sequence[Trace], int], Sequence[tuple[Finding, ...] | Exception]],
+        detect: Detects,
         risk: Callable[[Trace, Sequence[Finding]], float],
         candidate: Callable[[Trace, Sequence[Finding], float, int, str], Decision],
         tally: Tally,
@@ -189,14 +193,15 @@ class Pipeline:
         """Read, detect and weigh, each step for all before the next one."""
         rest = [each for each in opened if isinstance(each, _Opened)]
         traces = read_traces([Given(e.spans, e.revision, e.incomplete) for e in rest])
-        odd = [trace for e, trace in zip(rest, traces, strict=True) if not e.given.plain]
+        odd = [trace for e, trace in zip(rest, traces, strict=True) if e.given.doubts != 0]
+        doubts = [e.given.doubts for e in rest if e.given.doubts != 0]
         found: Iterator[tuple[Finding, ...] | Exception]
         try:
-            found = iter(self._detect(odd, now_ns))
+            found = iter(self._detect(odd, now_ns, doubts))
         except Exception as error:  # noqa: BLE001 - said, and counted, for each trace
             found = iter([error] * len(odd))
         made = (
-            self._decided(each, trace, () if each.given.plain else next(found), now_ns)
+            self._decided(each, trace, () if each.given.doubts == 0 else next(found), now_ns)
             for each, trace in zip(rest, traces, strict=True)
         )
         return [each if isinstance(each, Decided) else next(made) for each in opened]

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.applications import Starlette
@@ -44,7 +44,7 @@ from fidelity_otel.processor.receive_grpc import GrpcReceiver
 from fidelity_otel.processor.receive_http import HttpReceiver
 from fidelity_otel.processor.reports import Reports
 from fidelity_otel.processor.service_http import Listener
-from fidelity_otel.processor.sift import Sift, Sifting
+from fidelity_otel.processor.sift import Sieve, Sift
 from fidelity_otel.processor.tally import Tally
 from fidelity_otel.processor.tls import Tls
 from fidelity_otel.processor.windows import Windows
@@ -130,12 +130,10 @@ class Service:
         findings = Findings(config["forward.findings"])
         tells = bool(sending) and config["forward.findings"] != "none"
         own = await self._own_traces(stack)
-        decider = Decider(
-            self._pipeline(live, stack),
+        decider = self._decider(
+            live,
             store,
-            tally=self.tally,
-            clock=self.clock,
-            refused=self.data / "refused",
+            stack,
             stored=metrics.trace,
             found=findings.found if tells else None,
             tracer=own.tracer,
@@ -222,13 +220,15 @@ class Service:
         await self._until_stopped(deciding, keeping, *onward)
         health.serving = False  # not ready before it drains
 
-    def _pipeline(self, live: Live, stack: contextlib.AsyncExitStack) -> Decides:
+    def _decider(
+        self, live: Live, store: Store, stack: contextlib.AsyncExitStack, **telling: Any
+    ) -> Decider:
         history = History()
         pipeline = make_pipeline(live, self.tally, history)
         count = self.config["workers"]
-        rest: Decides = pipeline
+        decides: Decides = pipeline
         if count > 1:
-            rest = workers = Workers(
+            decides = workers = Workers(
                 count,
                 live,
                 pipeline,
@@ -241,7 +241,15 @@ class Service:
         def keep(trace_id: str) -> float:
             return live.sampler.keeps(trace_id)
 
-        return Sifting(rest, Sift(live, history), keep=keep, tally=self.tally)
+        return Decider(
+            decides,
+            store,
+            sieve=Sieve(Sift(live, history), keep=keep, tally=self.tally),
+            tally=self.tally,
+            clock=self.clock,
+            refused=self.data / "refused",
+            **telling,
+        )
 
     async def _own_traces(self, stack: contextlib.AsyncExitStack) -> OwnTraces:
         endpoint = self.config["telemetry.traces"]

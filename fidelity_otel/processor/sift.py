@@ -1,36 +1,36 @@
-"""Traces in which nothing can be found, told from their bytes.
+"""What can be found in traces at all, told from their bytes.
 
-In most traces of most systems no detector finds anything. `_sift.c` tells that of many before they
-are read; what only the experience of earlier traces can tell is asked here. Detection is spared
-then, and where only a share of the unremarkable is kept (`sample.keep_share`), so is reading.
+In most traces of most systems no detector finds anything, and in most of the others one. `_sift.c`
+tells of many before they are read which detectors have to look; what only the experience of earlier
+traces can tell is asked here. The others are spared then, and where only a share of the
+unremarkable is kept (`sample.keep_share`), so is reading those in which nothing can be found.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Final, NamedTuple
 
 from fidelity_otel.processor import native
 from fidelity_otel.processor.assemble import INCOMPLETE
 from fidelity_otel.processor.contract import Contracts
-from fidelity_otel.processor.detect import DetectSettings
+from fidelity_otel.processor.detect import DetectSettings, Doubt
 from fidelity_otel.processor.detect.model_swapped import same_model
 from fidelity_otel.processor.detect.shapes import History, Shape
 from fidelity_otel.processor.detect.terminology import USUAL_WORDS
 from fidelity_otel.processor.live import InUse
-from fidelity_otel.processor.pipeline import Body, Decided, Decides, Input
+from fidelity_otel.processor.pipeline import Input
 from fidelity_otel.processor.tally import Tally
 
-__all__ = ["Sift", "Sifting"]
+__all__ = ["Sieve", "Sieved", "Sift", "Sifted"]
 
 _log = logging.getLogger(__name__)
 
 _MOST: Final = 4_000  # names are the senders' to choose; memory is ours
 _DAY_NS: Final = 86_400 * 10**9
 _LONGEST: Final = 2**62
-_THINNED: Final = Decided("thinned", None, ())
 
 
 class _Asked(NamedTuple):
@@ -38,10 +38,18 @@ class _Asked(NamedTuple):
 
     workflow: str
     shapes: tuple[tuple[str, Shape, int], ...]
+    doubts: int
+
+
+class Sifted(NamedTuple):
+    """The number of a trace's spans, and the detectors that have to look at it (`Doubt`)."""
+
+    spans: int
+    doubts: int
 
 
 class Sift:
-    """Tells traces that certainly hold no finding. For one thread at a time.
+    """Tells which detectors certainly find nothing in a trace. For one thread at a time.
 
     Args:
         live: the rules of this moment.
@@ -57,34 +65,34 @@ class Sift:
         self._limits = (0, 0, 0, 0)
         self._known: dict[bytes, _Asked | None] = {}
 
-    def spans_of(self, otlp: bytes) -> int:
-        """The number of spans of a trace in which no detector finds anything; 0 where one may.
+    def told(self, otlp: bytes) -> Sifted | None:
+        """What is told of a trace; None where any detector may find something.
 
         Args:
             otlp: the whole trace, each span once.
         """
         part = native.sift
         if part is None:
-            return 0
+            return None
         live = self._live
         if live.detection is not self._detection or live.contracts is not self._contracts:
             self._set(part, live.detection, live.contracts)
         told = part.sift(otlp, *self._limits)
         if told is None:
-            return 0
-        key, spans = told
+            return None
+        key, spans, doubts = told
         try:
             asked = self._known[key]
         except KeyError:
             asked = self._remember(key)
         if asked is None:
-            return 0
+            return None
         if asked.shapes and not self._are_usual(asked):
-            return 0
-        return int(spans)
+            return None
+        return Sifted(spans, doubts | asked.doubts)
 
     def _are_usual(self, asked: _Asked) -> bool:
-        workflow, shapes = asked
+        workflow, shapes, _ = asked
         history = self._history
         for name, shape, _ in shapes:
             if not history.is_most_usual(workflow, name, shape):
@@ -115,71 +123,76 @@ class Sift:
         records, _, workflow = key.decode().partition("\x1d")
         if self._contracts and self._contracts.rules_of(workflow):
             return None
+        doubts = 0
         shapes: Counter[tuple[str, Shape]] = Counter()
         for record in records.split("\x1e")[1:]:
             name, *rest = record[1:].split("\x1f")
             if record[0] == "m":
                 if not same_model(name, rest[0]):
-                    return None
+                    doubts = int(Doubt.SWAPPED)
             else:
                 kind, *members = rest
                 shapes[name, (kind, *sorted(members))] += 1
-        return _Asked(workflow, tuple((*each, times) for each, times in shapes.items()))
+        return _Asked(workflow, tuple((*each, times) for each, times in shapes.items()), doubts)
 
 
-class Sifting:
-    """Decides like others do, and spares them what the sift tells.
+class Sieved(NamedTuple):
+    """What is left to decide, and the ids of what is thinned."""
 
-    That is to read a trace which is only to be thinned, and to look for findings in one that is
-    kept and has none.
+    left: list[Input]
+    thinned: list[str]
+
+
+class Sieve:
+    """Spares what comes behind it what need not be done.
+
+    That is to read traces which are only to be thinned, and to look for findings that cannot be in
+    those that are kept.
 
     Args:
-        rest: decides all other traces.
-        sift: tells which hold nothing.
+        sift: tells what may be found.
         keep: the probability with which a trace in which nothing is found is stored; 0 where this
             one is not.
         tally: counts.
     """
 
-    def __init__(
-        self, rest: Decides, sift: Sift, *, keep: Callable[[str], float], tally: Tally
-    ) -> None:
-        self._rest = rest
+    def __init__(self, sift: Sift, *, keep: Callable[[str], float], tally: Tally) -> None:
         self._sift = sift
         self._keep = keep
         self._tally = tally
 
-    def decide(
-        self, batch: Sequence[Input], *, now_ns: int, known: Mapping[str, int], body: Body
-    ) -> list[Decided]:
-        """As `Pipeline.decide`."""
+    def take(self, batch: Iterable[Input], known: Container[str]) -> Sieved:
+        """Look at each trace once, and hold on to none that is thinned.
+
+        Args:
+            batch: the traces.
+            known: the ids of those that are stored already.
+        """
         reasons: Counter[str] = Counter()
         spans = 0
-        thinned: list[bool] = []
-        left: list[Input] = []
+        sieved = Sieved([], [])
         for given in batch:
-            count = 0 if given.trace_id in known else self._plain_spans(given)
-            thins = count > 0 and not self._keep(given.trace_id)
-            thinned.append(thins)
-            if thins:
-                reasons[given.reason] += 1
-                spans += count
+            told = None if given.trace_id in known else self._told(given)
+            if told is None:
+                sieved.left.append(given)
+            elif told.doubts or self._keep(given.trace_id):
+                sieved.left.append(given._replace(doubts=told.doubts))
             else:
-                left.append(given._replace(plain=True) if count else given)
+                sieved.thinned.append(given.trace_id)
+                reasons[given.reason] += 1
+                spans += told.spans
         for reason, count in reasons.items():
             self._tally.add("traces_decided", reason, count)
         self._tally.add("spans_decided", "", spans)
         self._tally.add("traces_ended", "thinned", reasons.total())
-        rest = iter(self._rest.decide(left, now_ns=now_ns, known=known, body=body) if left else ())
-        return [_THINNED if thins else next(rest) for thins in thinned]
+        return sieved
 
-    def _plain_spans(self, given: Input) -> int:
-        """The number of a trace's spans where nothing can be found in it, else 0."""
+    def _told(self, given: Input) -> Sifted | None:
         if not given.unique or given.thinned or given.reason in INCOMPLETE:
-            return 0
+            return None
         bodies = given.bodies
         try:
-            return self._sift.spans_of(bodies[0] if len(bodies) == 1 else b"".join(bodies))
+            return self._sift.told(bodies[0] if len(bodies) == 1 else b"".join(bodies))
         except Exception:  # noqa: BLE001 (a bug there must not stop the chain: others look in full)
             _log.exception("trace %s could not be sifted; it is looked at in full", given.trace_id)
-            return 0
+            return None

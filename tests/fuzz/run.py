@@ -3,7 +3,7 @@
     python tests/fuzz/run.py --count 10000000 [--seed 1]
 
 Wrong is: an answer that does not fit, an exception, an error without words, bytes that stay
-admitted, an accepted span that cannot be read again, a finding in a trace that the sift lets pass,
+admitted, an accepted span that cannot be read again, a finding that the sift spared,
 memory beyond the bound, and a batch that does not end. The first wrong body ends the run: its seed,
 number and bytes are printed, exit code 1.
 """
@@ -32,11 +32,12 @@ from receiving import Receiving, ask
 
 from fidelity_otel.errors import InputError
 from fidelity_otel.processor.contract import Contracts
-from fidelity_otel.processor.detect import DEFAULT, History
+from fidelity_otel.processor.detect import DEFAULT, History, detect_all
 from fidelity_otel.processor.detect.risk import PRIOR
 from fidelity_otel.processor.journal import SPANS, unpack_spans
 from fidelity_otel.processor.live import Rules, make_pipeline
 from fidelity_otel.processor.pipeline import Input
+from fidelity_otel.processor.read import read_otlp
 from fidelity_otel.processor.sample import Sampler
 from fidelity_otel.processor.sift import Sift
 from fidelity_otel.processor.tally import Tally
@@ -132,17 +133,19 @@ class Fuzz:
             raise WrongError(f"seed {self.seed}: something accepted could not be read or detected")
 
     def _decide(self, trace_id: str, bodies: list[bytes]) -> None:
-        """What the sift lets pass, the detectors find nothing in."""
-        passed = self.sift.spans_of(b"".join(bodies))
+        """What the sift spares detectors, they would have found nothing in."""
+        told = self.sift.told(b"".join(bodies))
         record = self.pipeline.decide([Input(trace_id, bodies, "idle")], now_ns=1)[0].record
         self.decided += 1
-        if not passed or record is None or record.span_count != passed:
+        if told is None or record is None or record.span_count != told.spans:
             return  # where a span came twice, the service does not ask the sift
-        self.passed += 1
-        if record.findings:
-            found = ", ".join(each.mode for each in record.findings)
+        self.passed += not told.doubts
+        (found,) = detect_all([read_otlp(b"".join(bodies))], doubts=[told.doubts])
+        if found != record.findings:
             whole = b"".join(bodies).hex()
-            raise WrongError(f"seed {self.seed}: the sift passed a trace with {found}\n{whole}")
+            raise WrongError(
+                f"seed {self.seed}: the sift leaves {found} of {record.findings}\n{whole}"
+            )
 
 
 def _message(body: Body, told: bytes) -> str:

@@ -72,8 +72,8 @@ intake.records_in = broken
 """,
     "a sift that lets all pass": """
 from fidelity_otel.processor import wire
-from fidelity_otel.processor.sift import Sift
-Sift.spans_of = lambda self, otlp: len(wire.decode(otlp))
+from fidelity_otel.processor.sift import Sift, Sifted
+Sift.told = lambda self, otlp: Sifted(len(wire.decode(otlp)), 0)
 """,
 }
 

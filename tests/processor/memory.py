@@ -22,7 +22,7 @@ def pipeline(tally: Tally) -> Pipeline:
         return Decision(trace.trace_id, "s", "w", 1, 1.0, risk, flagged=False, decided_ns=now)
 
     return Pipeline(
-        detect=lambda traces, _now: [()] * len(traces),
+        detect=lambda traces, *_: [()] * len(traces),
         risk=lambda _t, _f: 0.5,
         candidate=candidate,
         tally=tally,

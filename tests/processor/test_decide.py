@@ -64,7 +64,7 @@ def test_a_detector_that_fails_on_one_trace_costs_no_other(
     monkeypatch.setattr(detection, "FIRST", (picky, *detection.FIRST))
     tally = Tally()
     made = pipeline(tally)
-    made._detect = lambda traces, _now: detection.detect_all(traces)
+    made._detect = lambda traces, *_: detection.detect_all(traces)
     there = Deciding(tmp_path, made)
     there.run(*[(n, request(span(n, 1, parent=None))) for n in (1, 2, 3)])
     found = {t: [f.mode for f in r.findings] for t, r in there.store.records.items()}

@@ -7,6 +7,7 @@ findings into the probability that the answer is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import Any, Final
 
 from fidelity_otel.model import Finding, Trace
@@ -29,6 +30,7 @@ from fidelity_otel.processor.detect import (
     terminology,
     tool_failures,
 )
+from fidelity_otel.processor.detect.doubts import Doubt
 from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.detect.mode import Mode
 from fidelity_otel.processor.detect.modes import BY_NAME, MODES
@@ -41,6 +43,7 @@ __all__ = [
     "DEFAULT",
     "MODES",
     "DetectSettings",
+    "Doubt",
     "History",
     "Mode",
     "RiskModel",
@@ -79,6 +82,19 @@ FIRST: Final[tuple[Detector, ...]] = (
 SECOND: Final[tuple[Second, ...]] = (swallowed.find,)
 """Detectors that also look at what the first ones found."""
 
+DOUBTED: Final[dict[Detector, Doubt]] = {
+    retrieval.find_empty: Doubt.EMPTY,
+    terminology.find: Doubt.TERMINOLOGY,
+    output.find_truncated: Doubt.TRUNCATED,
+    refusals.find_refusal: Doubt.REFUSAL,
+    endings.find_premature: Doubt.PREMATURE,
+    endings.find_budget: Doubt.BUDGET,
+    asked_again.find: Doubt.ASKED_AGAIN,
+    grounding.find: Doubt.GROUNDING,
+    model_swapped.find: Doubt.SWAPPED,
+}
+"""Those of the first that may be doubted; `retrieval.find_stale` may be as well."""
+
 MOST: Final = 1000
 """More findings than this in one trace tell nobody anything more."""
 
@@ -113,20 +129,29 @@ def detect_all(
     *,
     now_ns: int | None = None,
     history: History | None = None,
+    doubts: Iterable[int | None] = (),
 ) -> list[tuple[Finding, ...] | Exception]:
     """`detect` for several traces, or for each what a detector raised on it.
+
+    `doubts` are the detectors that have to look at each trace, as `Doubt` has them; of a trace for
+    which they are given, all others are known to find nothing, and its shapes to be learned.
 
     Each detector looks at all traces before the next one does: its code stays in the processor's
     caches, which for some thirty traces saves a third of the time. What is learned from a trace is
     known to those behind it, as if they had come one by one.
     """
-    cases = [_Case(trace) for trace in traces]
+    given = chain(doubts, repeat(None))
+    cases = [_Case(trace, doubted) for trace, doubted in zip(traces, given, strict=False)]
+    whole = [case for case in cases if case.doubts is None]
+    some = [case for case in cases if case.doubts]
     for find in FIRST:
-        _run(cases, find, settings)
-    _run(cases, retrieval.find_stale, settings, now_ns)
-    _run(cases, shapes.find, history)
+        _run(whole, find, settings)
+        if some and find in DOUBTED:
+            _run(_of(some, DOUBTED[find]), find, settings)
+    _run([*whole, *_of(some, Doubt.STALE)], retrieval.find_stale, settings, now_ns)
+    _run(whole, shapes.find, history)
     for conclude in SECOND:
-        for case in cases:
+        for case in whole:
             _run((case,), conclude, settings, case.found)
     return [case.result() for case in cases]
 
@@ -134,12 +159,13 @@ def detect_all(
 class _Case:
     """One trace while its detectors run. `facts` is None where none is to run any more.
 
-    `error` is what a detector raised.
+    `error` is what a detector raised, `doubts` which of them have to look, if not all.
     """
 
-    __slots__ = ("error", "facts", "found")
+    __slots__ = ("doubts", "error", "facts", "found")
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, doubts: int | None) -> None:
+        self.doubts = doubts
         self.found: list[Finding] = []
         self.facts: Facts | None = None
         self.error: Exception | None = None
@@ -158,6 +184,10 @@ class _Case:
             return tuple([cost.with_cost(facts, finding) for finding in self.found[:MOST]])
         except Exception as error:  # noqa: BLE001 - see above
             return error
+
+
+def _of(cases: Iterable[_Case], doubt: int) -> list[_Case]:
+    return [case for case in cases if case.doubts and case.doubts & doubt]
 
 
 def _run(cases: Iterable[_Case], find: Callable[..., Iterator[Finding]], *given: Any) -> None:

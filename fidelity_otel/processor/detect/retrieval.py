@@ -92,8 +92,9 @@ def find_stale(
         if not stale:
             continue
         fresh = [d for d in step.documents if _stale(d, at, settings) is None]
-        worst = max(stale, key=lambda pair: _nearness(pair[0], facts.answer))
-        if fresh and facts.answer and _nearest_is_fresh(fresh, worst[0], facts.answer):
+        words = _words(facts.answer)
+        worst = max(stale, key=lambda pair: _nearness(pair[0], words))
+        if fresh and facts.answer and _nearest_is_fresh(fresh, worst[0], words):
             continue
         label = _label(worst[0])
         if label in told:  # one finding a document, however often it comes up
@@ -167,15 +168,14 @@ def _instant(value: str) -> int | None:
         return None
 
 
-def _nearest_is_fresh(fresh: Sequence[Document], stale: Document, answer: str) -> bool:
-    return max(_nearness(d, answer) for d in fresh) > _nearness(stale, answer)
+def _nearest_is_fresh(fresh: Sequence[Document], stale: Document, words: set[str]) -> bool:
+    return max(_nearness(d, words) for d in fresh) > _nearness(stale, words)
 
 
-def _nearness(document: Document, answer: str) -> float:
-    """The share of the answer's words that a document holds."""
-    words = set(_WORD.findall(answer[:4000].lower()))
-    if not words:
-        return 0.0
-    return len(words.intersection(_WORD.findall((document.content or "")[:4000].lower()))) / len(
-        words
-    )
+def _words(text: str | None) -> set[str]:
+    return set(_WORD.findall((text or "")[:4000].lower()))
+
+
+def _nearness(document: Document, words: set[str]) -> int:
+    """How many of the answer's words a document holds."""
+    return len(words & _words(document.content)) if words else 0

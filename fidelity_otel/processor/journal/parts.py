@@ -29,19 +29,17 @@ class Part(NamedTuple):
     unique: bool
 
 
-def read_parts(journal: Journal, places: Sequence[tuple[int, int]]) -> list[Part | None]:
-    """Read records of kind SPANS, in their order; None where there is no sound one.
+def read_parts(journal: Journal, places: Sequence[tuple[int, int]]) -> Iterator[Part | None]:
+    """Read records of kind SPANS, in their order and as they are asked for; None for unsound ones.
 
     Args:
         journal: has them.
         places: position and size of each.
     """
-    found: list[Part | None] = []
     buffer = bytearray(max(_MOST_BYTES, max((size for _, size in places), default=0)))
     with memoryview(buffer) as view:
         for run in _runs(places):
-            found += _read(journal, run, view)
-    return found
+            yield from _read(journal, run, view)
 
 
 def _runs(places: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:

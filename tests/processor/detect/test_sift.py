@@ -21,7 +21,14 @@ from otlp import request, span
 from fidelity_otel.model import Finding
 from fidelity_otel.processor import native, wire
 from fidelity_otel.processor.contract import Contract, Contracts, Rule
-from fidelity_otel.processor.detect import DEFAULT, DetectSettings, History, detect
+from fidelity_otel.processor.detect import (
+    DEFAULT,
+    DetectSettings,
+    Doubt,
+    History,
+    detect,
+    detect_all,
+)
 from fidelity_otel.processor.detect.facts import Facts
 from fidelity_otel.processor.detect.risk import PRIOR
 from fidelity_otel.processor.detect.shapes import shape_of
@@ -30,12 +37,13 @@ from fidelity_otel.processor.pipeline import Decided, Input
 from fidelity_otel.processor.read import read_otlp
 from fidelity_otel.processor.read_files import requests_in
 from fidelity_otel.processor.sample import Sampler
-from fidelity_otel.processor.sift import Sift, Sifting
+from fidelity_otel.processor.sift import Sieve, Sift, Sifted
 from fidelity_otel.processor.tally import Tally
 
 pytestmark = pytest.mark.skipif(
     not native.available(), reason="the native parts were not built: no C compiler"
 )
+TIGHT = replace(DEFAULT, max_seconds=3.0, max_tokens=900, stale_days=20.0)
 FIXTURES = Path(__file__).parents[1] / "dialects" / "fixtures"
 
 
@@ -63,6 +71,12 @@ def natively() -> Any:
     native.use(before == "native")
 
 
+def plain_spans(sift: Sift, otlp: bytes) -> int:
+    """The number of spans of a trace in which nothing can be found, else 0."""
+    told = sift.told(otlp)
+    return told.spans if told is not None and not told.doubts else 0
+
+
 def findings(otlp: bytes, settings: DetectSettings = DEFAULT) -> tuple[Finding, ...]:
     return detect(read_otlp(otlp), settings)
 
@@ -77,7 +91,7 @@ def test_no_trace_that_passes_holds_a_finding() -> None:
         otlp = edge_trace(seed, share=(0.003, 0.01, 0.03)[seed % 3])
         found = findings(otlp)
         modes.update({f.mode for f in found})
-        spans = sifting.spans_of(otlp)
+        spans = plain_spans(sifting, otlp)
         if spans:
             passed += 1
             assert not found, seed
@@ -86,13 +100,31 @@ def test_no_trace_that_passes_holds_a_finding() -> None:
     assert len(modes) > 14  # else they are not at the edges of much
 
 
+@pytest.mark.parametrize("settings", [DEFAULT, TIGHT], ids=["default", "tight"])
+def test_detectors_that_are_spared_find_nothing(settings: DetectSettings) -> None:
+    """Where one is doubted it finds what it would have found beside all others, which find nothing."""
+    sifting, doubted, modes = sift(settings), Counter[Doubt](), Counter[str]()
+    for seed in range(10_000, 14_000):
+        otlp = edge_trace(seed, share=(0.003, 0.01, 0.02)[seed % 3])
+        told = sifting.told(otlp)
+        if told is None or not told.doubts:
+            continue
+        every = detect(read_otlp(otlp), settings)
+        (some,) = detect_all([read_otlp(otlp)], settings, doubts=[told.doubts])
+        assert some == every, seed
+        doubted.update(each for each in Doubt if each & told.doubts)
+        modes.update({each.mode for each in every})
+    assert len(doubted) > 7, doubted
+    assert len(modes) > 6, modes
+
+
 def test_what_is_asked_of_experience_is_what_the_trace_shows() -> None:
     """The shapes and the workflow in the key are those that the detector would have looked at."""
     asked = 0
     for seed in range(1500):
         otlp = edge_trace(seed, share=0.005)
         learned = _Noting()
-        if sift(history=learned).spans_of(otlp):
+        if plain_spans(sift(history=learned), otlp):
             trace = read_otlp(otlp)
             steps = [s for s in Facts(trace).steps if s.result is not None]
             shown = Counter((trace.workflow, s.name, shape_of(s.result)) for s in steps)
@@ -112,11 +144,11 @@ class _Noting(Knowing):
 
 def test_bytes_that_were_changed_at_random_do_no_harm() -> None:
     rng, sifting = random.Random(7), sift()
-    good = [o for o in (edge_trace(n, share=0.003) for n in range(300)) if sifting.spans_of(o)]
+    good = [o for o in (edge_trace(n, share=0.003) for n in range(300)) if plain_spans(sifting, o)]
     passed = 0
     for number in range(8000):
         changed = _changed(rng, bytearray(good[number % len(good)]))
-        if sifting.spans_of(changed):
+        if plain_spans(sifting, changed):
             passed += 1
             assert not findings(changed), changed
     assert passed > 300
@@ -156,7 +188,7 @@ def test_the_corpus_passes_only_where_its_file_says_nothing(path: Path) -> None:
         if not raw.events
     ]
     otlp = request(*spans)
-    assert not (sift().spans_of(otlp) and findings(otlp))
+    assert not (plain_spans(sift(), otlp) and findings(otlp))
 
 
 def test_recorded_traces_of_other_instrumentations_are_left_alone() -> None:
@@ -167,7 +199,7 @@ def test_recorded_traces_of_other_instrumentations_are_left_alone() -> None:
         for _, body in requests_in(path.name, path.read_bytes(), fail):
             for part in wire.split(body).parts:
                 otlp = bytes(part.otlp)
-                assert not (sift().spans_of(otlp) and findings(otlp)), path.name
+                assert not (plain_spans(sift(), otlp) and findings(otlp)), path.name
 
 
 # --- the plain passes, and settings and contracts are heeded -------------------------------------
@@ -205,18 +237,18 @@ def _timed(given: dict[str, Any], begin: int, seconds: int) -> dict[str, Any]:
 
 
 def test_a_plain_trace_passes_with_its_number_of_spans() -> None:
-    assert sift().spans_of(plain()) == 3
+    assert plain_spans(sift(), plain()) == 3
     assert not findings(plain())
 
 
 @pytest.mark.parametrize("name", ["app.ai", "aircraft.kind", "llms.count", "user.id", "http.route"])
 def test_names_of_no_dialect_do_not_matter(name: str) -> None:
-    assert sift().spans_of(plain(**{name: "x"})) == 3
+    assert plain_spans(sift(), plain(**{name: "x"})) == 3
 
 
 @pytest.mark.parametrize("name", ["ai.x", "llm.x", "error.type", "gen_ai.new", "fidelity.new"])
 def test_names_that_may_tell_of_something_are_left_to_those_who_read_them(name: str) -> None:
-    assert not sift().spans_of(plain(**{name: "x"}))
+    assert not plain_spans(sift(), plain(**{name: "x"}))
 
 
 def test_limits_that_are_set_are_heeded() -> None:
@@ -225,50 +257,50 @@ def test_limits_that_are_set_are_heeded() -> None:
         replace(DEFAULT, max_tokens=80),
         replace(DEFAULT, loop_calls=1),
     ):
-        assert not sift(over).spans_of(plain())
+        assert not plain_spans(sift(over), plain())
     for within in (
         replace(DEFAULT, max_seconds=6.0),
         replace(DEFAULT, max_tokens=100),
         replace(DEFAULT, loop_calls=2),
     ):
-        assert sift(within).spans_of(plain()) == 3
+        assert plain_spans(sift(within), plain()) == 3
 
 
 def test_new_settings_and_contracts_count_at_once() -> None:
     live: Any = SimpleNamespace(detection=DEFAULT, contracts=Contracts())
     one = Sift(live, Knowing())
-    assert one.spans_of(plain()) == 3
+    assert plain_spans(one, plain()) == 3
     live.detection = replace(DEFAULT, max_seconds=4.0)
-    assert not one.spans_of(plain())
+    assert not plain_spans(one, plain())
     live.detection = DEFAULT
     live.contracts = Contracts([Contract("support", (Rule("r", "code", lambda _: ()),))])
-    assert not one.spans_of(plain())
+    assert not plain_spans(one, plain())
     live.contracts = Contracts([Contract("another", (Rule("r", "code", lambda _: ()),))])
-    assert one.spans_of(plain()) == 3
+    assert plain_spans(one, plain()) == 3
 
 
 def test_a_model_that_was_swapped_does_not_pass() -> None:
     swapped = plain().replace(b"gpt-4o-2024-08-06", b"gpt-3o-2024-08-06")
     assert findings(swapped)
-    assert not sift().spans_of(swapped)
+    assert not plain_spans(sift(), swapped)
 
 
 def test_a_shape_passes_once_it_is_known_as_the_usual_one() -> None:
     history = History()
     one = sift(history=history)
-    assert not one.spans_of(plain())  # the first of its kind: detection learns it
+    assert not plain_spans(one, plain())  # the first of its kind: detection learns it
     detect(read_otlp(plain()), history=history)
-    assert one.spans_of(plain()) == 3
+    assert plain_spans(one, plain()) == 3
     other = plain().replace(b'"state"', b'"stage"')
-    assert not one.spans_of(other)
+    assert not plain_spans(one, other)
     for _ in range(30):
-        assert one.spans_of(plain()) == 3
+        assert plain_spans(one, plain()) == 3
     assert detect(read_otlp(other.replace(b'"order":"A",', b'"orders":"",')), history=history)
 
 
 def test_without_the_native_part_nothing_passes() -> None:
     native.use(False)
-    assert not sift().spans_of(plain())
+    assert not plain_spans(sift(), plain())
 
 
 # --- with the sift, the same traces are stored as without ----------------------------------------
@@ -295,15 +327,16 @@ def _decided(batch: list[Input], tally: Tally, *, sifted: bool) -> tuple[list[De
     )
     history = History()
     pipeline = _Counting(make_pipeline(live, tally, history))
-    decides = (
-        Sifting(pipeline, Sift(live, history), keep=live.sampler.keeps, tally=tally)
-        if sifted
-        else pipeline
-    )
-    made: list[Decided] = []
+    sieve = Sieve(Sift(live, history), keep=live.sampler.keeps, tally=tally)
+    made: dict[str, Decided] = {}
     for at in range(0, len(batch), 30):
-        made += decides.decide(batch[at : at + 30], now_ns=NOW, known={}, body=lambda _: b"")
-    return made, len(batch) - pipeline.asked
+        left, some = batch[at : at + 30], [""]
+        if sifted:
+            left, some = sieve.take(left, {})
+        made.update(dict.fromkeys(some, Decided("thinned", None, ())))
+        decided = pipeline.decide(left, now_ns=NOW, known={}, body=lambda _: b"")
+        made.update(zip([given.trace_id for given in left], decided, strict=True))
+    return [made[given.trace_id] for given in batch], len(batch) - pipeline.asked
 
 
 class _Counting:
@@ -327,9 +360,9 @@ def test_a_plain_trace_that_is_kept_is_not_looked_at_again() -> None:
     looked: list[str] = []
     detect_all = pipeline._detect
 
-    def watched(traces: Any, now_ns: int) -> Any:
+    def watched(traces: Any, now_ns: int, doubts: Any) -> Any:
         looked.extend(trace.trace_id for trace in traces)
-        return detect_all(traces, now_ns)
+        return detect_all(traces, now_ns, doubts)
 
     pipeline._detect = watched
     swapped = plain().replace(b"gpt-4o-2024-08-06", b"gpt-3o-2024-08-06")
@@ -343,9 +376,10 @@ def test_a_plain_trace_that_is_kept_is_not_looked_at_again() -> None:
         )
         for number, each in enumerate(kinds, 1)
     ]
-    made = Sifting(pipeline, Sift(live, Knowing()), keep=live.sampler.keeps, tally=Tally()).decide(
-        batch, now_ns=NOW, known={}, body=lambda _: b""
-    )
+    sieve = Sieve(Sift(live, Knowing()), keep=live.sampler.keeps, tally=Tally())
+    left, thinned = sieve.take(batch, {})
+    assert not thinned
+    made = pipeline.decide(left, now_ns=NOW, known={}, body=lambda _: b"")
     records = [each.record for each in made]
     assert [r and [f.mode for f in r.findings] for r in records] == [
         ["model_swapped"],
@@ -359,21 +393,19 @@ def test_a_plain_trace_that_is_kept_is_not_looked_at_again() -> None:
 
 def test_a_sift_that_fails_costs_no_trace() -> None:
     class Broken(Sift):
-        def spans_of(self, otlp: bytes) -> int:
+        def told(self, otlp: bytes) -> Sifted | None:
             raise IndexError("string index out of range")
 
     live: Any = SimpleNamespace(
         detection=DEFAULT, contracts=Contracts(), risk_model=PRIOR, sampler=Sampler({}, "salt")
     )
     tally = Tally()
-    rest = make_pipeline(live, tally, History())
-    sifting = Sifting(rest, Broken(live, Knowing()), keep=lambda _: 0.0, tally=tally)
+    sieve = Sieve(Broken(live, Knowing()), keep=lambda _: 0.0, tally=tally)
     given = Input(f"{1:032x}", [plain()], "root", unique=True)
-    (made,) = sifting.decide([given], now_ns=NOW, known={}, body=lambda _: b"")
-    assert made.record is not None
+    assert sieve.take([given], {}) == ([given], [])
 
 
 def test_a_model_name_that_ends_in_a_dash_is_another_name() -> None:
     odd = plain(**{"gen_ai.request.model": "llama", "gen_ai.response.model": "llama-"})
-    assert not sift().spans_of(odd)
+    assert not plain_spans(sift(), odd)
     assert [f.mode for f in findings(odd)] == ["model_swapped"]

@@ -85,10 +85,10 @@ def test_parts_of_all_sizes_come_back_in_the_order_asked_for(journal: Journal) -
         written[place] = Part(otlp, ids, True)
     assert len(journal.segments) == 1
     places = list(written)
-    assert read_parts(journal, places) == list(written.values())
+    assert list(read_parts(journal, places)) == list(written.values())
     source.shuffle(places)
-    assert read_parts(journal, places) == [written[place] for place in places]
-    assert read_parts(journal, []) == []
+    assert list(read_parts(journal, places)) == [written[place] for place in places]
+    assert list(read_parts(journal, [])) == []
 
 
 @pytest.mark.usefixtures("_way")
@@ -96,7 +96,7 @@ def test_parts_of_several_segments(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", commit_ms=0, segment_bytes=10_000)
     places = [put(journal, record(ids_of(n), b"%d" % n * 3_000))[0] for n in range(10)]
     assert len(journal.segments) > 3
-    found = read_parts(journal, places)
+    found = list(read_parts(journal, places))
     assert [part and part.span_ids for part in found] == [ids_of(n) for n in range(10)]
     journal.close()
 
@@ -143,12 +143,15 @@ def test_what_is_no_whole_record_of_spans_is_not_taken_for_one(journal: Journal)
     other = frame(DECIDED, pack_decided([(b"t" * 16, 1)] * 3), time_ns=7)
     (at, size), second = put(journal, sound, other)
     whole = Part(b"abc" * 20, ids_of(1), True)
-    assert read_parts(journal, [(at, size), second]) == [whole, None]
-    assert read_parts(journal, [(at, size - 1), (at, size)]) == [None, whole]
-    assert read_parts(journal, [(at, size + 1)]) == [None]
-    assert read_parts(journal, [(at, size), (at + size, 10_000)]) == [whole, None]  # past the end
-    assert read_parts(journal, [(at, RECORD_SIZE)]) == [None]
-    assert read_parts(journal, [(journal.end + 10_000, 500), (at, size)]) == [None, whole]
+    assert list(read_parts(journal, [(at, size), second])) == [whole, None]
+    assert list(read_parts(journal, [(at, size - 1), (at, size)])) == [None, whole]
+    assert list(read_parts(journal, [(at, size + 1)])) == [None]
+    assert list(read_parts(journal, [(at, size), (at + size, 10_000)])) == [
+        whole,
+        None,
+    ]  # past the end
+    assert list(read_parts(journal, [(at, RECORD_SIZE)])) == [None]
+    assert list(read_parts(journal, [(journal.end + 10_000, 500), (at, size)])) == [None, whole]
 
 
 @pytest.mark.usefixtures("_way")
@@ -164,7 +167,7 @@ def test_a_page_that_cannot_be_read_costs_only_what_is_on_it(
         return read_into(self, view, position)
 
     monkeypatch.setattr(Segment, "read_into", broken)
-    found = read_parts(journal, places)
+    found = list(read_parts(journal, places))
     assert [part and part.span_ids for part in found] == [
         *(ids_of(0), ids_of(1), None, ids_of(3), ids_of(4))
     ]
@@ -180,7 +183,7 @@ def test_neighbours_are_read_together(journal: Journal, monkeypatch: pytest.Monk
         return read_into(self, view, position)
 
     monkeypatch.setattr(Segment, "read_into", counted)
-    read_parts(journal, places)
+    list(read_parts(journal, places))
     assert len(reads) == 3
     assert sum(reads) == sum(size for _, size in places)
 
