@@ -265,6 +265,76 @@ alike(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
     return PyBool_FromLong(second >= fewest && both >= share * known.count);
 }
 
+/* --- words in common ------------------------------------------------------------------------- */
+
+#define LONG_ENOUGH 3 /* characters of a word that says something */
+
+static Py_UCS1 lower[256];
+static uint8_t wordly[256]; /* what `\w` is, of ASCII */
+
+/* The next word of letters, digits and `_` in an ASCII text, in small letters; 0 where none is. */
+static int
+next_wordly(const Py_UCS1 **at, const Py_UCS1 *end, Py_UCS1 *into, Word *word)
+{
+    for (;;) {
+        while (*at < end && !wordly[**at])
+            ++*at;
+        const Py_UCS1 *begin = *at;
+        uint32_t hash = BASIS;
+        for (; *at < end && wordly[**at]; ++*at) {
+            into[*at - begin] = lower[**at];
+            hash = (hash ^ lower[**at]) * PRIME;
+        }
+        if (*at == begin)
+            return 0;
+        *word = (Word){PyUnicode_1BYTE_KIND, into, 0, *at - begin, hash ^ hash >> 15};
+        if (word->size >= LONG_ENOUGH)
+            return 1;
+    }
+}
+
+#define READ 4000 /* characters of a text */
+
+static PyObject *
+common(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 2 || !PyUnicode_Check(given[0]) || !PyUnicode_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "common(one, two)");
+        return NULL;
+    }
+    if (!PyUnicode_IS_ASCII(given[0]) || !PyUnicode_IS_ASCII(given[1]))
+        Py_RETURN_NONE;
+    const Py_UCS1 *at[2], *end[2];
+    for (int i = 0; i < 2; i++) {
+        Py_ssize_t size = PyUnicode_GET_LENGTH(given[i]);
+        at[i] = PyUnicode_1BYTE_DATA(given[i]);
+        end[i] = at[i] + (size < READ ? size : READ);
+    }
+    static Words known; /* the interpreter's lock guards them */
+    static Py_UCS1 letters[READ], met[READ];
+    memset(known.slots, 0, sizeof known.slots);
+    known.count = 0;
+    Py_UCS1 *into = letters;
+    for (Word word; next_wordly(&at[0], end[0], into, &word);) {
+        int added = add(&known, &word);
+        if (added < 0)
+            Py_RETURN_NONE;
+        if (added)
+            into += word.size;
+    }
+    int both = 0;
+    static uint8_t seen[MOST_WORDS];
+    memset(seen, 0, (size_t)known.count);
+    for (Word word; next_wordly(&at[1], end[1], met, &word);) {
+        int number = known.slots[place(&known, &word)] - 1;
+        if (number >= 0 && !seen[number]) {
+            seen[number] = 1;
+            both++;
+        }
+    }
+    return PyLong_FromLong(both);
+}
+
 /* --- words that no document holds ------------------------------------------------------------ */
 
 #define STEM 5
@@ -277,7 +347,6 @@ typedef struct {
     int16_t next; /* the next one with the same slot, or -1 */
 } Asked;
 
-static Py_UCS1 lower[256];
 static uint8_t letter[256];
 
 static inline uint32_t
@@ -449,6 +518,8 @@ static PyMethodDef methods[] = {
      "any_of(hints, text): whether one of them is in the text."},
     {"alike", (PyCFunction)(void (*)(void))alike, METH_FASTCALL,
      "alike(one, two, share, fewest): whether they share that of their words; None: declined."},
+    {"common", (PyCFunction)(void (*)(void))common, METH_FASTCALL,
+     "common(one, two): how many words they have in common; None: declined."},
     {"unknown_words", (PyCFunction)(void (*)(void))unknown_words, METH_FASTCALL,
      "unknown_words(query, documents, usual): those of the query, and how many; None: declined."},
     {NULL, NULL, 0, NULL},
@@ -464,6 +535,7 @@ PyInit__words(void)
     for (int i = 0; i < 256; i++) {
         lower[i] = (Py_UCS1)(i >= 'A' && i <= 'Z' ? i + 32 : i);
         letter[i] = (i >= 'a' && i <= 'z') || (i >= 'A' && i <= 'Z');
+        wordly[i] = letter[i] || (i >= '0' && i <= '9') || i == '_';
     }
     return PyModule_Create(&definition);
 }

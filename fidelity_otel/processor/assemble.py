@@ -257,9 +257,13 @@ class Assembler:
         return taken
 
     def _take(self, trace_id: bytes, reason: str, waiting: Waiting) -> Ready:
-        places = (Place(waiting.position, waiting.size), *self._further(trace_id))
+        first_place = Place(waiting.position, waiting.size)
+        places: tuple[Place, ...] = (first_place,)
+        upto = waiting.position + waiting.size
+        if trace_id in self._more:  # mostly not
+            places = (first_place, *self._further(trace_id))
+            upto = max([position + size for position, size in places])
         self._drop(trace_id, waiting)
-        upto = max([position + size for position, size in places])
         first, last = waiting.first_ns, waiting.last_ns
         ready = Ready(trace_id, reason, places, upto, waiting.spans, first, last)
         self._deciding.setdefault(trace_id, []).append(ready)
@@ -313,9 +317,9 @@ class Assembler:
         self._keep(trace_id, waiting)
 
     def _leave(self, ready: Ready) -> None:
-        left = [r for r in self._deciding.pop(ready.trace_id, []) if r is not ready]
-        if left:
-            self._deciding[ready.trace_id] = left
+        taken = self._deciding.pop(ready.trace_id, [])
+        if len(taken) > 1:  # hardly ever: what came late is due before the rest is decided
+            self._deciding[ready.trace_id] = [r for r in taken if r is not ready]
 
     def forget(self, trace_id: bytes, upto: int) -> None:
         """On a restart: what lies below a position was decided before."""

@@ -111,8 +111,7 @@ class Decider:
         except StoreError as error:
             self._one_by_one(decided, error)
         thinned += [given.trace_id for given, each in decided if each.end == "thinned"]
-        for trace_id in thinned:
-            self._thinned.add(trace_id)
+        self._thinned.add(thinned)
         self._tell(decided)
 
     def _as_known(self, given: Input, known: Mapping[str, int]) -> Input:

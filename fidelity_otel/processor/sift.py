@@ -87,19 +87,9 @@ class Sift:
             asked = self._remember(key)
         if asked is None:
             return None
-        if asked.shapes and not self._are_usual(asked):
+        if asked.shapes and not self._history.learn_usual(asked.workflow, asked.shapes):
             return None
         return Sifted(spans, doubts | asked.doubts)
-
-    def _are_usual(self, asked: _Asked) -> bool:
-        workflow, shapes, _ = asked
-        history = self._history
-        for name, shape, _ in shapes:
-            if not history.is_most_usual(workflow, name, shape):
-                return False
-        for name, shape, times in shapes:
-            history.learn(workflow, name, (shape,) * times)
-        return True
 
     def _set(self, part: Any, detection: DetectSettings, contracts: Contracts) -> None:
         self._detection, self._contracts = detection, contracts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 __all__ = ["ThinnedIds"]
@@ -30,15 +31,22 @@ class _Generation:
     def __contains__(self, mark: int) -> bool:
         return self._table[self._place(mark)] == mark
 
-    @property
-    def full(self) -> bool:
-        """Whether it holds as many as it may."""
-        return self._count >= self._most
-
-    def add(self, mark: int) -> None:
-        """Note a mark that is not in it, while it is not full."""
-        self._table[self._place(mark)] = mark
-        self._count += 1
+    def take(self, marks: Iterator[int]) -> int:
+        """Note marks while there is room; returns the first that there was none for, else 0."""
+        table, last, room = self._table, self._last, self._most - self._count
+        try:
+            for mark in marks:  # as `_place`, without a call for each
+                place = mark & last
+                while (held := table[place]) and held != mark:
+                    place = (place + 1) & last
+                if not held:
+                    if not room:
+                        return mark
+                    table[place] = mark
+                    room -= 1
+        finally:
+            self._count = self._most - room
+        return 0
 
     def _place(self, mark: int) -> int:
         table, last = self._table, self._last
@@ -69,14 +77,12 @@ class ThinnedIds:
         mark = _mark(trace_id)
         return mark in self._new or mark in self._old
 
-    def add(self, trace_id: str) -> None:
-        """Note a trace's id, in hex."""
-        mark = _mark(trace_id)
-        if mark in self._new:
-            return
-        if self._new.full:
+    def add(self, trace_ids: Iterable[str]) -> None:
+        """Note traces' ids, in hex."""
+        marks = map(_mark, trace_ids)
+        while left := self._new.take(marks):
             self._new, self._old = _Generation(self._half), self._new
-        self._new.add(mark)
+            self._new.take(iter((left,)))
 
 
 def _mark(trace_id: str) -> int:

@@ -352,9 +352,9 @@ def test_the_last_ids_are_known_and_no_others(most: int) -> None:
     memory, some = ThinnedIds(most), ids(25_000, most)
     unknown = ids(2000, 99)
     for number, trace_id in enumerate(some, 1):
-        memory.add(trace_id)
+        memory.add([trace_id])
         if number % 7 == 0:
-            memory.add(trace_id)
+            memory.add([trace_id])
         assert len(memory) <= most
         if number % 997 == 0:
             newest = some[max(0, number - max(1, most // 2)) : number]
@@ -371,5 +371,5 @@ def test_it_takes_at_most_32_bytes_an_id_and_none_before_the_first() -> None:
         memory = ThinnedIds(most)
         assert held(memory) < 100
         for trace_id in ids(2 * most):
-            memory.add(trace_id)
+            memory.add([trace_id])
         assert held(memory) <= 32 * most + 100

@@ -82,16 +82,16 @@ FIRST: Final[tuple[Detector, ...]] = (
 SECOND: Final[tuple[Second, ...]] = (swallowed.find,)
 """Detectors that also look at what the first ones found."""
 
-DOUBTED: Final[dict[Detector, Doubt]] = {
-    retrieval.find_empty: Doubt.EMPTY,
-    terminology.find: Doubt.TERMINOLOGY,
-    output.find_truncated: Doubt.TRUNCATED,
-    refusals.find_refusal: Doubt.REFUSAL,
-    endings.find_premature: Doubt.PREMATURE,
-    endings.find_budget: Doubt.BUDGET,
-    asked_again.find: Doubt.ASKED_AGAIN,
-    grounding.find: Doubt.GROUNDING,
-    model_swapped.find: Doubt.SWAPPED,
+DOUBTED: Final[dict[Detector, int]] = {
+    retrieval.find_empty: Doubt.EMPTY.value,
+    terminology.find: Doubt.TERMINOLOGY.value,
+    output.find_truncated: Doubt.TRUNCATED.value,
+    refusals.find_refusal: Doubt.REFUSAL.value,
+    endings.find_premature: Doubt.PREMATURE.value,
+    endings.find_budget: Doubt.BUDGET.value,
+    asked_again.find: Doubt.ASKED_AGAIN.value,
+    grounding.find: Doubt.GROUNDING.value,
+    model_swapped.find: Doubt.SWAPPED.value,
 }
 """Those of the first that may be doubted; `retrieval.find_stale` may be as well."""
 
@@ -148,7 +148,7 @@ def detect_all(
         _run(whole, find, settings)
         if some and find in DOUBTED:
             _run(_of(some, DOUBTED[find]), find, settings)
-    _run([*whole, *_of(some, Doubt.STALE)], retrieval.find_stale, settings, now_ns)
+    _run([*whole, *_of(some, Doubt.STALE.value)], retrieval.find_stale, settings, now_ns)
     _run(whole, shapes.find, history)
     for conclude in SECOND:
         for case in whole:

@@ -15,11 +15,11 @@ from fidelity_otel.processor.detect.recovery import Recovery, leaves, of_retriev
 from fidelity_otel.processor.detect.settings import DetectSettings
 from fidelity_otel.processor.detect.step import Step
 from fidelity_otel.processor.detect.tool_failures import elapsed, ending
+from fidelity_otel.processor.detect.words import common
 
 __all__ = ["find_empty", "find_stale"]
 
 _DAY_NS = 86_400 * 10**9
-_WORD = re.compile(r"\w{3,}")
 _SEARCHING = re.compile(r"search|retriev|look_?up|query|find|recall|knowledge|faq", re.IGNORECASE)
 
 
@@ -92,9 +92,8 @@ def find_stale(
         if not stale:
             continue
         fresh = [d for d in step.documents if _stale(d, at, settings) is None]
-        words = _words(facts.answer)
-        worst = max(stale, key=lambda pair: _nearness(pair[0], words))
-        if fresh and facts.answer and _nearest_is_fresh(fresh, worst[0], words):
+        worst = max(stale, key=lambda pair: _nearness(pair[0], facts.answer))
+        if fresh and facts.answer and _nearest_is_fresh(fresh, worst[0], facts.answer):
             continue
         label = _label(worst[0])
         if label in told:  # one finding a document, however often it comes up
@@ -168,14 +167,10 @@ def _instant(value: str) -> int | None:
         return None
 
 
-def _nearest_is_fresh(fresh: Sequence[Document], stale: Document, words: set[str]) -> bool:
-    return max(_nearness(d, words) for d in fresh) > _nearness(stale, words)
+def _nearest_is_fresh(fresh: Sequence[Document], stale: Document, answer: str) -> bool:
+    return max(_nearness(d, answer) for d in fresh) > _nearness(stale, answer)
 
 
-def _words(text: str | None) -> set[str]:
-    return set(_WORD.findall((text or "")[:4000].lower()))
-
-
-def _nearness(document: Document, words: set[str]) -> int:
+def _nearness(document: Document, answer: str) -> int:
     """How many of the answer's words a document holds."""
-    return len(words & _words(document.content)) if words else 0
+    return common(answer, document.content or "")

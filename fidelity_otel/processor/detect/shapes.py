@@ -7,7 +7,7 @@ twenty look otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -127,12 +127,24 @@ class History:
             if shape in counts or len(counts) < self._MOST_SHAPES:
                 counts[shape] = counts.get(shape, 0) + 1
 
-    def is_most_usual(self, workflow: str, name: str, found: Shape) -> bool:
-        """Whether a shape is the one that most of a tool's results have, so that it is not odd."""
-        counts = self._seen.get((workflow[:_NAME], name[:_NAME]))
-        if not counts:
-            return False
-        return max(counts, key=counts.__getitem__) == found
+    def learn_usual(self, workflow: str, told: Sequence[tuple[str, Shape, int]]) -> bool:
+        """Count a trace's shapes if each is the one that most of its tool's have; whether so.
+
+        Such a shape is not odd.
+
+        Args:
+            workflow: the trace's.
+            told: the tool, the shape, and how many of its results have it.
+        """
+        held: list[dict[Shape, int]] = []
+        for name, shape, _ in told:
+            counts = self._seen.get((workflow[:_NAME], name[:_NAME]))
+            if not counts or max(counts, key=counts.__getitem__) != shape:
+                return False
+            held.append(counts)
+        for counts, (_, shape, times) in zip(held, told, strict=True):
+            counts[shape] += times
+        return True
 
     def usual(self, workflow: str, name: str, found: Shape) -> Shape | None:
         """The tool's usual shape where `found` is unlike it; None where it is not, or too early."""

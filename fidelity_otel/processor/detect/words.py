@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from fidelity_otel.processor import native
 
-__all__ = ["Hints", "alike", "unknown_words"]
+__all__ = ["Hints", "alike", "common", "unknown_words"]
 
+_TELLING: Final = re.compile(r"\w{3,}")
+_MOST_READ: Final = 4000
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 _STEM: Final = 5
 _CLOSE: Final = 1e-6  # sums of fractions are not exact
@@ -39,6 +41,20 @@ class Hints:
             found: bool = words.any_of(self._compiled, lowered)
             return found
         return any(hint in lowered for hint in self._hints)
+
+
+def common(one: str, two: str) -> int:
+    """How many different words of three letters or more, in any case, two texts have in common.
+
+    Of each the first four thousand characters are looked at.
+    """
+    words = native.words
+    if words is not None:
+        found: int | None = words.common(one, two)
+        if found is not None:
+            return found
+    some, others = (set(_TELLING.findall(t[:_MOST_READ].lower())) for t in (one, two))
+    return len(some & others)
 
 
 def alike(one: str, two: str, *, share: float, fewest: int) -> bool:

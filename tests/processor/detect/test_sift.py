@@ -50,7 +50,7 @@ FIXTURES = Path(__file__).parents[1] / "dialects" / "fixtures"
 class Knowing(History):
     """Has seen everything, everywhere."""
 
-    def is_most_usual(self, workflow: str, name: str, found: tuple[str, ...]) -> bool:
+    def learn_usual(self, workflow: str, told: Any) -> bool:
         return True
 
 
@@ -138,8 +138,10 @@ class _Noting(Knowing):
         super().__init__()
         self.told: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
 
-    def learn(self, workflow: str, name: str, shapes: Any) -> None:
-        self.told.update((workflow, name, shape) for shape in shapes)
+    def learn_usual(self, workflow: str, told: Any) -> bool:
+        for name, shape, times in told:
+            self.told[workflow, name, shape] += times
+        return True
 
 
 def test_bytes_that_were_changed_at_random_do_no_harm() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fidelity_otel.processor import native
-from fidelity_otel.processor.detect.words import Hints, alike, unknown_words
+from fidelity_otel.processor.detect.words import Hints, alike, common, unknown_words
 
 USUAL = frozenset({"about", "please"})
 WORDS = [
@@ -104,6 +104,21 @@ class TestBothWays:
             known = both(lambda usual=usual: unknown_words("About the Order", "", usual))
             assert ("about" in known[0]) == ("about" not in usual)
             assert ("order" in known[0]) == ("order" not in usual)
+
+    @given(texts, texts)
+    @settings(max_examples=300)
+    def test_common(self, one: str, two: str) -> None:
+        both(lambda: common(one, two))
+
+    def test_common_counts_each_word_once_and_reads_so_much_of_a_text(self) -> None:
+        assert both(lambda: common("Order 66, ORDER it_1", "it_1 order x; order-66")) == 2
+        far = "x " * 1999 + "ab"
+        assert both(lambda: common(far + "cd efg", "efg abcd")) == 0
+        assert both(lambda: common("x " * 1998 + "abc efg", "efg abc")) == 1
+        many = " ".join(f"w{number:03}" for number in range(999))
+        assert both(lambda: common(many, many)) == 800
+        with pytest.raises(TypeError):
+            native.words.common("a", b"b")
 
     def test_alike_just_enough(self) -> None:
         for one, two, found in (
