@@ -1,14 +1,15 @@
 /* Which detectors certainly find nothing in a trace, told from its bytes.
  *
- * `sift` looks at one trace in OTLP. It knows one kind of trace: that of the GenAI conventions and our
- * own names, with a root, whole, without an error. Of such a trace it tests for each detector (see
- * processor/detect) a condition without which that detector finds nothing: no tool called twice with
- * the same arguments, no word of refusal, no document that may be old. Where a test fails that
- * concerns one detector alone, that one is doubted: it has to look. Whatever fails another test, is of
- * another kind, or is not understood to the last byte is declined by returning None, and is read and
- * looked at in full. So what is said here is never "nothing was found", only "nothing can be found";
- * what takes the experience of earlier traces (`shapes`, `model_swapped`) is returned for the caller
- * to ask. A test holds this to the detectors.
+ * `sift` looks at one trace in OTLP that was taken in, so that its texts are UTF-8. It knows one kind
+ * of trace: that of the GenAI conventions and our own names, with a root, whole, without an error. Of
+ * such a trace it tests for each detector (see processor/detect) a condition without which that
+ * detector finds nothing: no tool called twice with the same arguments, no word of refusal, no
+ * document that may be old. Where a test fails that concerns one detector alone, that one is doubted:
+ * it has to look. Whatever fails another test, is of another kind, or is not understood in all that
+ * detectors read is declined by returning None, and is read and looked at in full. So what is said
+ * here is never "nothing was found", only "nothing can be found"; what takes the experience of
+ * earlier traces (`shapes`, `model_swapped`) is returned for the caller to ask. A test holds this to
+ * the detectors.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -1475,13 +1476,16 @@ any_value(In from, Value *value, int depth)
     return from.at == from.end;
 }
 
+/* A key and the bytes of its value. That they are sound, and texts UTF-8, was seen to when they came
+ * in: what nobody asks for is not looked at again. */
 static int
-attribute(In from, Text *key, Value *value)
+attribute(In from, Text *key, In *value)
 {
     In inner;
-    TAKE(from.at < from.end && *from.at++ == 0x0a && field(&from, &inner) && text_in(inner, key));
-    TAKE(from.at < from.end && *from.at++ == 0x12 && field(&from, &inner));
-    return from.at == from.end && any_value(inner, value, 0);
+    TAKE(from.at < from.end && *from.at++ == 0x0a && field(&from, &inner));
+    *key = (Text){inner.at, inner.end - inner.at, 0};
+    TAKE(from.at < from.end && *from.at++ == 0x12 && field(&from, value));
+    return from.at == from.end;
 }
 
 static int
@@ -1528,9 +1532,10 @@ static int
 genai(Look *look, Span *span, Text key, const Value *value)
 {
     Text rest = {key.at + 7, key.size - 7, 0};
-    if (begins(rest, "request."))
+    uint8_t first = rest.size ? rest.at[0] : 0; /* spares most of the comparisons below */
+    if (first == 'r' && begins(rest, "request."))
         return is(rest, "request.model") ? once(&span->asked, value) : 1;
-    if (begins(rest, "usage.")) {
+    if (first == 'u' && begins(rest, "usage.")) {
         if (look->most_tokens &&
             (is(rest, "usage.input_tokens") || is(rest, "usage.output_tokens") ||
              is(rest, "usage.prompt_tokens") || is(rest, "usage.completion_tokens"))) {
@@ -1541,19 +1546,19 @@ genai(Look *look, Span *span, Text key, const Value *value)
         }
         return 1;
     }
-    if (begins(rest, "response.")) {
+    if (first == 'r' && begins(rest, "response.")) {
         if (is(rest, "response.model"))
             return once(&span->used, value);
         if (is(rest, "response.finish_reasons"))
             return !span->has_reasons++ && reasons(look, value);
         return is(rest, "response.id") || is(rest, "response.time_to_first_chunk");
     }
-    if (begins(rest, "agent.")) {
+    if (first == 'a' && begins(rest, "agent.")) {
         if (is(rest, "agent.name"))
             return once(&span->agent, value);
         return is(rest, "agent.id") || is(rest, "agent.description") || is(rest, "agent.version");
     }
-    if (begins(rest, "tool.")) {
+    if (first == 't' && begins(rest, "tool.")) {
         if (is(rest, "tool.name"))
             return once(&span->tool, value);
         if (is(rest, "tool.call.arguments"))
@@ -1564,15 +1569,15 @@ genai(Look *look, Span *span, Text key, const Value *value)
             return once(&span->definitions, value);
         return is(rest, "tool.call.id") || is(rest, "tool.type") || is(rest, "tool.description");
     }
-    if (is(rest, "operation.name")) {
+    if (first == 'o' && is(rest, "operation.name")) {
         TAKE(value->kind == STRING && span->operation == PLAIN);
         return operation_of(value->text, &span->operation);
     }
-    if (is(rest, "input.messages"))
+    if (first == 'i' && is(rest, "input.messages"))
         return once(&span->given, value);
-    if (is(rest, "output.messages"))
+    if (first == 'o' && is(rest, "output.messages"))
         return once(&span->answered, value);
-    if (is(rest, "workflow.name"))
+    if (first == 'w' && is(rest, "workflow.name"))
         return once(&span->workflow, value);
     if (is(rest, "retrieval.documents"))
         return once(&span->documents, value);
@@ -1608,12 +1613,14 @@ static uint8_t other_first[256];
 
 /* Whether an attribute that is not of the conventions' names, nor of ours, tells of something. */
 static int
-of_others(Text key, const Value *value)
+of_others(Text key, In from)
 {
     if (!key.size || !other_first[key.at[0]])
         return 0;
-    if (is(key, "http.response.status_code"))
-        return !(value->kind == INT && value->number < 400);
+    if (is(key, "http.response.status_code")) {
+        Value value;
+        return !(any_value(from, &value, 0) && value.kind == INT && value.number < 400);
+    }
     if (is(key, "error.type"))
         return 1;
     const uint8_t *dot = memchr(key.at, '.', (size_t)key.size);
@@ -1629,12 +1636,13 @@ one_attribute(Look *look, Span *span, In from)
 {
     Text key;
     Value value;
-    TAKE(attribute(from, &key, &value));
+    In given;
+    TAKE(attribute(from, &key, &given));
     if (begins(key, "gen_ai."))
-        return genai(look, span, key, &value);
+        return any_value(given, &value, 0) && genai(look, span, key, &value);
     if (begins(key, "fidelity."))
-        return our_own(span, key, &value);
-    return !of_others(key, &value);
+        return any_value(given, &value, 0) && our_own(span, key, &value);
+    return !of_others(key, given);
 }
 
 static int
@@ -1715,9 +1723,8 @@ scope_of(In from, Text *name)
 {
     int named = 0;
     while (from.at < from.end) {
-        In inner;
+        In inner, value;
         Text text;
-        Value value;
         uint64_t number;
         switch (*from.at++) {
         case 0x0a:
@@ -1759,9 +1766,8 @@ static int
 resource_of(In from)
 {
     while (from.at < from.end) {
-        In inner;
+        In inner, value;
         Text key;
-        Value value;
         uint64_t number;
         switch (*from.at++) {
         case 0x0a: TAKE(field(&from, &inner) && attribute(inner, &key, &value)); break;

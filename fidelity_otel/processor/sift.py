@@ -69,7 +69,7 @@ class Sift:
         """What is told of a trace; None where any detector may find something.
 
         Args:
-            otlp: the whole trace, each span once.
+            otlp: the whole trace, each span once, of bytes that intake took in.
         """
         part = native.sift
         if part is None:
