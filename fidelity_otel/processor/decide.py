@@ -86,7 +86,8 @@ class Decider:
                 batch = list(batch)
                 trace_ids = [given.trace_id for given in batch]
             span.set_attribute("fidelity.traces", len(trace_ids))
-            self._run(batch, trace_ids)
+            with self._tally.attempt():
+                self._run(batch, trace_ids)
 
     def _run(self, batch: Iterable[Input], trace_ids: Sequence[str]) -> None:
         known = self.store.revisions(trace_ids)

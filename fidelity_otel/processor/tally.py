@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 __all__ = ["Tally"]
 
@@ -14,12 +16,33 @@ class Tally:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
+        self._aside = threading.local()
 
     def add(self, name: str, label: str = "", count: int = 1) -> None:
         """Count something; nothing where `count` is 0."""
-        if count:
-            with self._lock:
-                self._counts[name, label] += count
+        if not count:
+            return
+        aside: Counter[tuple[str, str]] | None = getattr(self._aside, "counts", None)
+        if aside is not None:
+            aside[name, label] += count
+            return
+        with self._lock:
+            self._counts[name, label] += count
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """What this thread counts inside counts once it ends well, and not at all where it raises.
+
+        For what is tried again as a whole.
+        """
+        counts: Counter[tuple[str, str]] = Counter()
+        self._aside.counts = counts
+        try:
+            yield
+        finally:
+            self._aside.counts = None
+        with self._lock:
+            self._counts.update(counts)
 
     def take(self) -> dict[tuple[str, str], int]:
         """Every counter, by (name, label); they begin anew."""

@@ -43,7 +43,7 @@ def test_a_failing_detector_costs_its_findings_only(tmp_path: Path) -> None:
     tally = Tally()
     made = pipeline(tally)
 
-    def broken(_traces: Sequence[Trace], _now: int) -> Any:
+    def broken(_traces: Sequence[Trace], *_: Any) -> Any:
         raise ZeroDivisionError
 
     made._detect = broken
@@ -104,8 +104,10 @@ def test_a_busy_store_is_tried_again_with_nothing_changed(tmp_path: Path) -> Non
     with pytest.raises(StoreBusy):
         there.run((1, body))
     assert there.told == []
+    assert not there.tally.all()
     there.run((1, body))
     assert there.told == [f"{1:032x}"]
+    assert there.tally.get("traces_ended", "decided") == there.tally.get("traces_decided") == 1
     there.run((1, body))
     assert there.tally.get("traces_ended", "duplicate") == 1
 

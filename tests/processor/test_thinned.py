@@ -207,7 +207,7 @@ def test_where_a_detector_fails_nobody_knows_and_the_trace_is_stored(
 ) -> None:
     there = There(store, tmp_path)
 
-    def broken(_traces: Sequence[Trace], _now: int) -> list[tuple[Finding, ...] | Exception]:
+    def broken(_traces: Sequence[Trace], *_: Any) -> list[tuple[Finding, ...] | Exception]:
         raise ZeroDivisionError
 
     there.pipeline._detect = broken
