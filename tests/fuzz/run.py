@@ -79,6 +79,10 @@ class Fuzz:
         await asyncio.gather(*(self._one(body, number + i) for i, body in enumerate(made)))
         if self.there.admission.in_flight or self.there.admission.requests:
             raise WrongError(f"seed {self.seed}, before body {number + size}: bytes stay admitted")
+        for ready in self.there.assembler.due(1 << 62, BATCH * LIMIT):
+            self.there.assembler.done(ready)
+        if self.there.assembler.waiting_spans or self.there.assembler.deciding:
+            raise WrongError(f"seed {self.seed}, before body {number + size}: spans wait for ever")
         self._read_on(decide=number // BATCH % READ_ON == 0)
         self.there.journal.need("fuzz", self.there.journal.end)
         self.there.journal.trim()
