@@ -93,7 +93,10 @@ DOUBTED: Final[dict[Detector, int]] = {
     grounding.find: Doubt.GROUNDING.value,
     model_swapped.find: Doubt.SWAPPED.value,
 }
-"""Those of the first that may be doubted; `retrieval.find_stale` may be as well."""
+"""Those of the first that may be doubted; `retrieval.find_stale` may be as well.
+
+Plain numbers, because `&` of flags takes as long as some detectors do.
+"""
 
 MOST: Final = 1000
 """More findings than this in one trace tell nobody anything more."""
