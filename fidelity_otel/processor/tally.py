@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 __all__ = ["Tally"]
@@ -30,7 +30,7 @@ class Tally:
             self._counts[name, label] += count
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
+    def attempt(self) -> Generator[None]:
         """What this thread counts inside counts once it ends well, and not at all where it raises.
 
         For what is tried again as a whole.
