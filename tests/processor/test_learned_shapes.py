@@ -28,7 +28,7 @@ def test_an_odd_result_is_found_once_the_usual_is_known() -> None:
     pipeline = make_pipeline(live, Tally())
 
     def detect(trace: Trace, now_ns: int) -> Any:
-        (found,) = pipeline._detect([trace], now_ns)
+        (found,) = pipeline._detect([trace], now_ns, [None])
         return found
 
     odd, usual = looked_up({"error_page": "<html>"}), {"order": 7, "state": "sent", "total": 9.5}
