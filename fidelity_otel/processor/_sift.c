@@ -2241,7 +2241,7 @@ nothing_to_find(Look *look)
         case RETRIEVAL:
             if (span->documents.at) {
                 TAKE(documents_of(look, span, retrieved ? &documents : &first));
-                retrieved |= look->doubts & EMPTY || first.count;
+                retrieved |= first.documents > 0; /* those of the first that found any count */
                 sources = 1;
             }
             break;

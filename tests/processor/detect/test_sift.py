@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from collections import Counter
@@ -421,3 +422,31 @@ def test_a_model_name_that_ends_in_a_dash_is_another_name() -> None:
     odd = plain(**{"gen_ai.request.model": "llama", "gen_ai.response.model": "llama-"})
     assert not plain_spans(sift(), odd)
     assert [f.mode for f in findings(odd)] == ["model_swapped"]
+
+
+def test_of_two_retrievals_the_first_with_documents_is_the_one_that_counts() -> None:
+    """Those of the first say nothing, those of the second everything that was asked about."""
+    known = json.dumps([{"id": "2", "content": "zebra quagga okapi tapir dugong"}])
+    for first in ([{"id": "1", "source": "kb"}], []):
+        body = _searching(json.dumps(first), known)
+        told = sift().told(body)
+        assert told is not None
+        (some,) = detect_all([read_otlp(body)], doubts=[told.doubts])
+        assert some == findings(body)
+        modes = {each.mode for each in some}
+        assert modes == ({"terminology_gap"} if first else {"retrieval_empty"})
+
+
+def _searching(*documents: str) -> bytes:
+    """A request about animals, and a retrieval for each of these."""
+    begin = NOW - 10**9
+    root = {
+        "gen_ai.operation.name": "invoke_workflow",
+        "fidelity.input": json.dumps({"question": "zebra quagga okapi tapir dugong"}),
+        "fidelity.output": json.dumps({"answer": "All of them live far away."}),
+    }
+    spans = [_timed(span(1, 1, parent=None, **root), begin, 1)]
+    for number, each in enumerate(documents, 2):
+        found = {"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.documents": each}
+        spans.append(_timed(span(1, number, parent=1, **found), begin + number, 0))
+    return request(*spans)
