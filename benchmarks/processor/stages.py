@@ -121,7 +121,7 @@ def stages(count: int) -> dict[str, float]:
         rounds.time("wire: join", lambda: [wire.join([each]) for each in bodies])
         live = SimpleNamespace(detection=detection.DEFAULT, contracts=Contracts())
         sift = Sift(cast(Any, live), _Known())
-        rounds.time("sift", lambda: [sift.told(each) for each in bodies])
+        rounds.time("sift", lambda: [sift.look(each) for each in bodies])
         raw = rounds.time("wire: decode", lambda: [wire.decode(each) for each in bodies])
         rounds.time("outcomes", lambda: [outcomes_of(spans) for spans in raw])
         traces = rounds.time("read: dialects", lambda: [read_trace(spans) for spans in raw])

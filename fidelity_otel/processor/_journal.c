@@ -5,27 +5,15 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "_crc32.h"
-
-enum { MAGIC = 0xf1de, SPANS = 1, SUMMED = 16, HEAD = 20, TRACE_ID = 16, IDS_AT = 20 };
-enum { FEW = 64 }; /* ids that are best compared one by one */
-
-static uint64_t
-little(const uint8_t *at, int size)
-{
-    uint64_t number = 0;
-    while (size--)
-        number = number << 8 | at[size];
-    return number;
-}
+#include "_record.h"
 
 /* Whether the bytes begin with a whole, sound record of spans of exactly this size. */
 static int
 is_sound(const uint8_t *record, size_t size)
 {
-    if (size < HEAD + IDS_AT || little(record, 2) != MAGIC || record[2] != SPANS)
+    if (size < HEAD + IDS_AT || little(record, 2) != MAGIC || record[2] != SPANS_KIND)
         return 0;
     const uint8_t *payload = record + HEAD;
     size_t length = size - HEAD;
@@ -34,27 +22,15 @@ is_sound(const uint8_t *record, size_t size)
            little(payload + TRACE_ID, 4) <= (length - IDS_AT) / 8;
 }
 
-static PyObject *
-differ(const uint8_t *ids, size_t count)
-{
-    if (count > FEW)
-        Py_RETURN_NONE;
-    for (size_t i = 1; i < count; i++)
-        for (size_t j = 0; j < i; j++)
-            if (memcmp(ids + 8 * i, ids + 8 * j, 8) == 0)
-                Py_RETURN_FALSE;
-    Py_RETURN_TRUE;
-}
-
 /* (otlp, span ids, whether these differ; None where they are many) */
 static PyObject *
 part_of(const uint8_t *record, size_t size)
 {
-    const uint8_t *payload = record + HEAD, *ids = payload + IDS_AT;
-    size_t count = little(payload + TRACE_ID, 4), before = IDS_AT + 8 * count;
-    return Py_BuildValue("(y#y#N)", (const char *)payload + before,
-                         (Py_ssize_t)(size - HEAD - before), (const char *)ids,
-                         (Py_ssize_t)(8 * count), differ(ids, count));
+    SpansRecord spans = spans_record(record, size);
+    int differ = ids_differ(&spans);
+    return Py_BuildValue("(y#y#N)", (const char *)spans.otlp, (Py_ssize_t)spans.size,
+                         (const char *)spans.ids, (Py_ssize_t)(8 * spans.count),
+                         differ < 0 ? Py_NewRef(Py_None) : PyBool_FromLong(differ));
 }
 
 static PyObject *

@@ -20,6 +20,8 @@
 #include <emmintrin.h>
 #endif
 
+#include "_record.h"
+
 #define SPANS 64
 #define CHATS 7 /* eight that grow are looked at (loop_subtle.find_growing) */
 #define AGENTS 5
@@ -2282,29 +2284,39 @@ workflow_of(Look *look, Text *found)
 
 #define KEY 4096
 
-static PyObject *
-sift(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+enum { ROOT_FLAG = 1 }; /* of a record: a root has ended, and nothing else is said */
+
+typedef struct {
+    int loop_calls;
+    uint64_t stale_ns, most_ns, most_tokens;
+} Limits;
+
+static int
+limits_of(PyObject *const *given, Limits *limits)
 {
-    if (count != 5 || !PyBytes_Check(given[0])) {
-        PyErr_SetString(PyExc_TypeError, "sift(otlp, loop_calls, stale_ns, most_ns, most_tokens)");
-        return NULL;
-    }
+    limits->loop_calls = (int)PyLong_AsLong(given[0]);
+    limits->stale_ns = PyLong_AsUnsignedLongLong(given[1]);
+    limits->most_ns = PyLong_AsUnsignedLongLong(given[2]);
+    limits->most_tokens = PyLong_AsUnsignedLongLong(given[3]);
+    return !PyErr_Occurred();
+}
+
+/* (what is left to ask, spans, doubts) of a trace, or None. */
+static PyObject *
+told_of(const uint8_t *otlp, size_t size, const Limits *limits)
+{
     static Look look; /* too large for a stack; the interpreter's lock guards it */
     static uint8_t key[KEY];
-    look.loop_calls = (int)PyLong_AsLong(given[1]);
-    look.stale_ns = PyLong_AsUnsignedLongLong(given[2]);
-    look.most_ns = PyLong_AsUnsignedLongLong(given[3]);
-    look.most_tokens = PyLong_AsUnsignedLongLong(given[4]);
-    if (PyErr_Occurred())
-        return NULL;
-    Py_ssize_t size = PyBytes_GET_SIZE(given[0]);
-    const uint8_t *otlp = (const uint8_t *)PyBytes_AS_STRING(given[0]);
-    if (size > 1 << 20 || look.loop_calls < 2)
+    if (size > 1 << 20 || limits->loop_calls < 2)
         Py_RETURN_NONE;
+    look.loop_calls = limits->loop_calls;
+    look.stale_ns = limits->stale_ns;
+    look.most_ns = limits->most_ns;
+    look.most_tokens = limits->most_tokens;
     look.count = look.source_count = 0, look.tokens = 0, look.doubts = 0;
     if (!spans_of(&look, (In){otlp, otlp + size}))
         Py_RETURN_NONE;
-    uint8_t *scratch = PyMem_Malloc((size_t)size + 16);
+    uint8_t *scratch = PyMem_Malloc(size + 16);
     if (!scratch)
         return PyErr_NoMemory();
     look.scratch = scratch, look.scratch_end = scratch + size + 16;
@@ -2320,6 +2332,76 @@ sift(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
     }
     PyMem_Free(scratch);
     return found;
+}
+
+static PyObject *
+sift(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 5 || !PyBytes_Check(given[0])) {
+        PyErr_SetString(PyExc_TypeError, "sift(otlp, loop_calls, stale_ns, most_ns, most_tokens)");
+        return NULL;
+    }
+    Limits limits;
+    if (!limits_of(given + 1, &limits))
+        return NULL;
+    const uint8_t *otlp = (const uint8_t *)PyBytes_AS_STRING(given[0]);
+    return told_of(otlp, (size_t)PyBytes_GET_SIZE(given[0]), &limits);
+}
+
+/* One of `kept`: what is told of its record, False where nothing is, None where it need not be looked
+ * at. */
+static PyObject *
+told_of_kept(PyObject *kept, PyObject *waiting, const uint8_t *record, size_t size,
+             const Limits *limits)
+{
+    long flags = PyLong_AsLong(PyTuple_GET_ITEM(kept, 3));
+    if (flags != ROOT_FLAG)
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    int waits = PySequence_Contains(waiting, PyTuple_GET_ITEM(kept, 0));
+    if (waits)
+        return waits < 0 ? NULL : Py_NewRef(Py_None);
+    SpansRecord spans = spans_record(record, size);
+    if (ids_differ(&spans) != 1)
+        Py_RETURN_FALSE;
+    PyObject *told = told_of(spans.otlp, spans.size, limits);
+    if (told == Py_None)
+        Py_SETREF(told, Py_NewRef(Py_False));
+    return told;
+}
+
+static PyObject *
+sift_records(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 7 || !PyBytes_Check(given[0]) || !PyList_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "sift_records(records, kept, waiting, loop_calls, "
+                                         "stale_ns, most_ns, most_tokens)");
+        return NULL;
+    }
+    Limits limits;
+    if (!limits_of(given + 3, &limits))
+        return NULL;
+    const uint8_t *records = (const uint8_t *)PyBytes_AS_STRING(given[0]);
+    size_t left = (size_t)PyBytes_GET_SIZE(given[0]);
+    Py_ssize_t number = PyList_GET_SIZE(given[1]);
+    PyObject *all = PyList_New(number);
+    for (Py_ssize_t i = 0; all && i < number; i++) {
+        PyObject *kept = PyList_GET_ITEM(given[1], i), *told = NULL;
+        size_t size = PyTuple_Check(kept) && PyTuple_GET_SIZE(kept) == 4
+                          ? PyLong_AsSize_t(PyTuple_GET_ITEM(kept, 1))
+                          : 0;
+        if (size >= HEAD + IDS_AT && size <= left &&
+            little(records + HEAD + TRACE_ID, 4) <= (size - HEAD - IDS_AT) / 8)
+            told = told_of_kept(kept, given[2], records, size, &limits);
+        else if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "what was kept does not fit the records");
+        if (!told) {
+            Py_CLEAR(all);
+            break;
+        }
+        PyList_SET_ITEM(all, i, told);
+        records += size, left -= size;
+    }
+    return all;
 }
 
 static PyObject *
@@ -2356,6 +2438,11 @@ static PyMethodDef methods[] = {
     {"sift", (PyCFunction)(void (*)(void))sift, METH_FASTCALL,
      "sift(otlp, loop_calls, stale_ns, most_ns, most_tokens): what is left to ask, the number of "
      "spans, and the detectors that have to look, a bit each; None where all have to."},
+    {"sift_records", (PyCFunction)(void (*)(void))sift_records, METH_FASTCALL,
+     "sift_records(records, kept, waiting, loop_calls, stale_ns, most_ns, most_tokens): of each of "
+     "the records that lie behind one another, and of which `kept` tells, what `sift` says; False "
+     "where that is None, and None where it was not asked: without an ended root, or of a trace "
+     "that is in `waiting`."},
     {"usual", usual, METH_O, "usual(words): those that no document need know."},
     {NULL, NULL, 0, NULL},
 };

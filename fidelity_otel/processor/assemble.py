@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, Final, NamedTuple
 
 from fidelity_otel.processor.journal import CARRIER, COMPLETE, ROOT
@@ -58,7 +58,8 @@ class AssembleSettings:
 class Ready(NamedTuple):
     """A trace to decide now, why now, and where its parts are.
 
-    `upto` is the position below which everything of the trace is in here.
+    `upto` is the position below which everything of the trace is in here; `note` the one that it
+    came with, where it came in one part.
     """
 
     trace_id: bytes
@@ -68,6 +69,7 @@ class Ready(NamedTuple):
     spans: int
     first_ns: int
     last_ns: int
+    note: int = 0
 
 
 class Assembler:
@@ -103,6 +105,11 @@ class Assembler:
         return len(self._waiting)
 
     @property
+    def waiting_ids(self) -> Container[bytes]:
+        """The ids of the traces that wait."""
+        return self._waiting
+
+    @property
     def deciding(self) -> int:
         """Traces that were given out as due and are not yet done."""
         return len(self._deciding)
@@ -131,6 +138,7 @@ class Assembler:
                 waiting.end(now_ns + self._settle, "late")
         else:
             waiting = Waiting.of(packed)
+            waiting.note = 0
             self._more.setdefault(trace_id, array("Q")).extend(place)
             if waiting.reason == "outcome" and not flags & CARRIER:
                 waiting.ends_ns, waiting.reason = FOREVER, ""
@@ -150,7 +158,11 @@ class Assembler:
         self._keep(trace_id, waiting)
 
     def add_all(
-        self, kept: Iterable[tuple[bytes, int, int, int]], position: int, now_ns: int
+        self,
+        kept: Iterable[tuple[bytes, int, int, int]],
+        position: int,
+        now_ns: int,
+        notes: Sequence[int] = (),
     ) -> None:
         """`add` of the parts of one request, which lie behind one another.
 
@@ -158,12 +170,13 @@ class Assembler:
             kept: trace id, size, number of spans and flags of each.
             position: of the first one.
             now_ns: when the request was received.
+            notes: what the sift saw of each; none where it saw none.
         """
         settle, idle = now_ns + self._settle, now_ns + min(self._idle, self._max_age)
         max_spans, max_bytes = self.settings.max_spans, self.settings.max_trace_bytes
         at_root, at_none = min(settle, idle) & -_TICK, idle & -_TICK
         new: dict[int, list[bytes]] = {at_root: [], at_none: []}
-        for trace_id, size, spans, flags in kept:
+        for (trace_id, size, spans, flags), note in zip(kept, notes or repeat(0), strict=False):
             if (
                 flags not in _PLAIN
                 or spans >= max_spans
@@ -177,7 +190,7 @@ class Assembler:
             else:  # what `add` would do with a new trace: most parts are one
                 at, ends, code = (at_root, settle, _ROOTED) if flags else (at_none, FOREVER, 0)
                 self._waiting[trace_id] = PACKED.pack(
-                    position, size, now_ns, now_ns, ends, at, size, spans, code
+                    position, size, now_ns, now_ns, ends, at, size, spans, note, code
                 )
                 self.waiting_spans += spans
                 self.waiting_bytes += size
@@ -265,7 +278,7 @@ class Assembler:
             upto = max([position + size for position, size in places])
         self._drop(trace_id, waiting)
         first, last = waiting.first_ns, waiting.last_ns
-        ready = Ready(trace_id, reason, places, upto, waiting.spans, first, last)
+        ready = Ready(trace_id, reason, places, upto, waiting.spans, first, last, waiting.note)
         self._deciding.setdefault(trace_id, []).append(ready)
         return ready
 
@@ -332,6 +345,7 @@ class Assembler:
         if kept:
             # Rare: a part came in while the trace was being decided. How many spans each part holds
             # is not kept, so the count stays too high by those decided: it is due earlier, no more.
+            waiting.note = 0
             waiting.end(waiting.last_ns + self._settle, "late")
             self._displace(trace_id, waiting, kept)
 

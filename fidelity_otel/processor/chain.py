@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -149,11 +149,16 @@ class Chain:
             self.assembler.done(each)
 
     def _decide(self, ready: Sequence[Ready]) -> None:
-        self._decider.run(self._inputs(ready), [each.trace_id.hex() for each in ready])
+        inputs = [
+            Input(each.trace_id.hex(), (), each.reason, note=each.note, places=each.places)
+            for each in ready
+        ]
+        self._decider.run(inputs, self._read)
 
-    def _inputs(self, ready: Sequence[Ready]) -> Iterator[Input]:
-        read = read_parts(self.journal, [place for each in ready for place in each.places])
-        for each in ready:
+    def _read(self, inputs: Iterable[Input]) -> Iterator[Input]:
+        inputs = list(inputs)
+        read = read_parts(self.journal, [place for each in inputs for place in each.places])
+        for each in inputs:
             parts = [part for part in islice(read, len(each.places)) if part is not None]
             reason = each.reason
             if len(parts) < len(each.places):
@@ -161,7 +166,7 @@ class Chain:
                 reason = "damaged"
             if parts:
                 bodies = [part.otlp for part in parts]
-                yield Input(each.trace_id.hex(), bodies, reason, _unique(parts))
+                yield each._replace(bodies=bodies, reason=reason, unique=_unique(parts), places=())
             else:
                 self._tally.add("traces_lost", "damaged")
 

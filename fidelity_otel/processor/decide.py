@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,7 @@ from opentelemetry.trace import Tracer
 from fidelity_otel.errors import FidelityError, StoreBusy, StoreError
 from fidelity_otel.model import TraceRecord
 from fidelity_otel.processor.own_traces import NO_PARENT, OFF
-from fidelity_otel.processor.pipeline import Decided, Decides, Input
+from fidelity_otel.processor.pipeline import Decided, Decides, Input, Read
 from fidelity_otel.processor.sift import Sieve
 from fidelity_otel.processor.tally import Tally
 from fidelity_otel.processor.thinned import ThinnedIds
@@ -68,13 +68,13 @@ class Decider:
         self._tracer = tracer
         self._thinned = ThinnedIds()
 
-    def run(self, batch: Iterable[Input], trace_ids: Sequence[str] | None = None) -> None:
+    def run(self, batch: Sequence[Input], read: Read = iter) -> None:
         """Decide and store a batch.
 
         Args:
-            batch: the traces; where their bytes are read only as they are asked for, most of those
-                that are to be thinned never lie in memory together.
-            trace_ids: all the ids that may be in it, where it does not have them by itself.
+            batch: the traces.
+            read: gives traces with their bytes, as they are asked for; most of those that are to be
+                thinned are not, and of the others most never lie in memory together.
 
         Raises:
             StoreError: the store can't be used now; nothing is lost, run the batch again.
@@ -82,23 +82,20 @@ class Decider:
         with self._tracer.start_as_current_span(
             "decide", NO_PARENT, record_exception=False
         ) as span:
-            if trace_ids is None:
-                batch = list(batch)
-                trace_ids = [given.trace_id for given in batch]
-            span.set_attribute("fidelity.traces", len(trace_ids))
+            span.set_attribute("fidelity.traces", len(batch))
             with self._tally.attempt():
-                self._run(batch, trace_ids)
+                self._run(batch, read)
 
-    def _run(self, batch: Iterable[Input], trace_ids: Sequence[str]) -> None:
-        known = self.store.revisions(trace_ids)
+    def _run(self, batch: Sequence[Input], read: Read) -> None:
+        known = self.store.revisions([given.trace_id for given in batch])
         if self._thinned:
-            batch = (self._as_known(given, known) for given in batch)
+            batch = [self._as_known(given, known) for given in batch]
         thinned: list[str] = []
         with self._tracer.start_as_current_span("detect", record_exception=False):
             if self._sieve is None:
-                left = list(batch)
+                left = list(read(batch))
             else:
-                left, thinned = self._sieve.take(batch, known)
+                left, thinned = self._sieve.take(batch, known, read)
             made = self.pipeline.decide(left, now_ns=self._clock(), known=known, body=self._body)
         decided = list(zip(left, made, strict=True))
         for given, each in decided:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Container, Sequence
 from typing import Final, NamedTuple
 
 from opentelemetry.trace import SpanKind, Tracer
@@ -15,10 +16,11 @@ from fidelity_otel.processor.journal import Journal
 from fidelity_otel.processor.own_traces import NO_PARENT, OFF
 from fidelity_otel.processor.tally import Tally
 from fidelity_otel.processor.wire_logs import carriers
-from fidelity_otel.processor.wire_records import Records, records_in
+from fidelity_otel.processor.wire_records import Kept, Records, records_in
 
 __all__ = ["Accepted", "Intake"]
 
+_log = logging.getLogger(__name__)
 _REST_SECONDS: Final = 0.02
 
 
@@ -36,6 +38,10 @@ The status is ok, partial, invalid, too_large, refused (come again) or error.
 """
 
 
+Look = Callable[[bytes, Sequence[Kept], Container[bytes]], list[int]]
+"""Of records, what each of them is, and the traces that wait: the notes of those that are whole."""
+
+
 class Intake:
     """Takes requests in. Runs on one event loop, which the journal's callbacks come back to.
 
@@ -51,6 +57,7 @@ class Intake:
             in which they came: were they turned away at once, room would go to whoever asks most
             often, and exporters that give up after some tries would lose spans.
         tracer: makes the service's own spans.
+        look: gives the notes of a request's records; see `sift.Sift.look_at_all`.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Intake:
         meter: Meter = lambda *_: None,
         wait_seconds: float = 0.0,
         tracer: Tracer = OFF,
+        look: Look | None = None,
     ) -> None:
         self.journal = journal
         self.assembler = assembler
@@ -75,6 +83,7 @@ class Intake:
         self._clock = clock
         self._tracer = tracer
         self._wait_seconds = wait_seconds
+        self._look = look
         self._turn = asyncio.Lock()
 
     async def take(self, signal: str, body: bytes, protocol: str) -> Accepted:
@@ -131,6 +140,7 @@ class Intake:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._wait_seconds
         ready: asyncio.Future[None] = loop.create_future()
+        notes: list[int] = []
 
         def durable(outcome: int | FidelityError) -> None:
             # Also where the sender has gone meanwhile: what is in the journal must be in the index.
@@ -138,7 +148,7 @@ class Intake:
                 if not ready.done():
                     ready.set_exception(outcome)
                 return
-            self.assembler.add_all(records.kept, outcome, now_ns)
+            self.assembler.add_all(records.kept, outcome, now_ns, notes)
             if not ready.done():
                 ready.set_result(None)
 
@@ -151,4 +161,15 @@ class Intake:
                     if loop.time() >= until:
                         raise
                     await asyncio.sleep(_REST_SECONDS)
+        # While another thread writes them: both find the bytes in the processor's caches.
+        notes += self._looked_at(records)
         await ready
+
+    def _looked_at(self, records: Records) -> list[int]:
+        if self._look is None or len(records.pieces) != 1:
+            return []
+        try:
+            return self._look(records.pieces[0], records.kept, self.assembler.waiting_ids)
+        except Exception:  # noqa: BLE001 (a bug there must not cost the request: others look later)
+            _log.exception("a request's traces could not be sifted")
+            return []

@@ -11,7 +11,7 @@ is kept. Which ones hangs on their ids alone, and each that is stored says how m
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
@@ -27,7 +27,7 @@ from fidelity_otel.processor.rawspan import RawSpan
 from fidelity_otel.processor.read import Given, read_traces
 from fidelity_otel.processor.tally import Tally
 
-__all__ = ["Body", "Decided", "Decides", "Input", "Pipeline"]
+__all__ = ["Body", "Decided", "Decides", "Input", "Pipeline", "Read"]
 
 _log = logging.getLogger(__name__)
 _FEW: Final = 4  # parts that are not worth merging by resource
@@ -43,7 +43,9 @@ class Input(NamedTuple):
 
     `unique`: it is known that no span is in the parts twice. `thinned`: what came of it before was
     thinned. `doubts`: the detectors that have to look at it, as `detect.Doubt` has them, where it
-    is known that all others find nothing and that no contract is broken.
+    is known that all others find nothing and that no contract is broken. `note`: under what the
+    sift keeps what it saw of it as it came in, 0 for nothing. `places`: where its parts are in the
+    journal, as long as they are not read.
     """
 
     trace_id: str
@@ -52,6 +54,8 @@ class Input(NamedTuple):
     unique: bool = False
     thinned: bool = False
     doubts: int | None = None
+    note: int = 0
+    places: Sequence[tuple[int, int]] = ()
 
 
 class _Opened(NamedTuple):
@@ -90,6 +94,8 @@ Detects = Callable[
 ]
 Body = Callable[[str], bytes]
 """A stored trace's body, empty where it was pruned."""
+Read = Callable[[Iterable[Input]], Iterable[Input]]
+"""Gives traces with their parts, as they are asked for; leaves out those that cannot be read."""
 
 
 class Decides(Protocol):

@@ -128,14 +128,15 @@ class Service:
             lag=lambda name, n: metrics.set("fidelity_forward_lag_bytes", n, destination=name),
         )
         findings = Findings(config["forward.findings"])
-        tells = bool(sending) and config["forward.findings"] != "none"
         own = await self._own_traces(stack)
+        sift = Sift(live, History())
         decider = self._decider(
             live,
             store,
             stack,
+            sift=sift,
             stored=metrics.trace,
-            found=findings.found if tells else None,
+            found=findings.found if sending and config["forward.findings"] != "none" else None,
             tracer=own.tracer,
         )
         chain = Chain(
@@ -169,6 +170,7 @@ class Service:
             meter=health.meter,
             wait_seconds=config["receive.wait_seconds"],
             tracer=own.tracer,
+            look=sift.look_at_all,
         )
         windows = Windows(store, lambda: live.sampler, config.values, self.clock)
         reports = Reports(store, config.values, self.clock)
@@ -221,10 +223,15 @@ class Service:
         health.serving = False  # not ready before it drains
 
     def _decider(
-        self, live: Live, store: Store, stack: contextlib.AsyncExitStack, **telling: Any
+        self,
+        live: Live,
+        store: Store,
+        stack: contextlib.AsyncExitStack,
+        *,
+        sift: Sift,
+        **telling: Any,
     ) -> Decider:
-        history = History()
-        pipeline = make_pipeline(live, self.tally, history)
+        pipeline = make_pipeline(live, self.tally, sift.history)
         count = self.config["workers"]
         decides: Decides = pipeline
         if count > 1:
@@ -232,7 +239,7 @@ class Service:
                 count,
                 live,
                 pipeline,
-                history=history,
+                history=sift.history,
                 tally=self.tally,
                 log_format=self.config["log.format"],
             )
@@ -244,7 +251,7 @@ class Service:
         return Decider(
             decides,
             store,
-            sieve=Sieve(Sift(live, history), keep=keep, tally=self.tally),
+            sieve=Sieve(sift, keep=keep, tally=self.tally),
             tally=self.tally,
             clock=self.clock,
             refused=self.data / "refused",

@@ -13,7 +13,7 @@ INCOMPLETE: Final = frozenset(
 """Reasons that mean: decided although spans may be missing."""
 
 FOREVER: Final = 1 << 63
-PACKED: Final = struct.Struct("<6Q2IB")
+PACKED: Final = struct.Struct("<6Q3IB")
 """What is kept of a trace, in the order of `Waiting.packed`."""
 
 _REASONS: Final = ("", "root", "complete", "late", "outcome", *sorted(INCOMPLETE))
@@ -28,13 +28,14 @@ class Place(NamedTuple):
 
 
 class Waiting:
-    """A trace that waits, as it is worked on; between times it is kept packed, in 57 bytes."""
+    """A trace that waits, as it is worked on; between times it is kept packed, in 61 bytes."""
 
     __slots__ = (
         "bytes",
         "ends_ns",
         "first_ns",
         "last_ns",
+        "note",
         "position",
         "reason",
         "size",
@@ -45,6 +46,7 @@ class Waiting:
     def __init__(self, now_ns: int, place: Place) -> None:
         self.position, self.size = place  # of its first part
         self.spans = 0
+        self.note = 0  # what the sift saw of it, where it came in one part
         self.bytes = 0  # of all parts
         self.first_ns = self.last_ns = now_ns
         self.ends_ns = FOREVER  # when it is due for `reason`, whatever else comes
@@ -62,6 +64,7 @@ class Waiting:
             self.wakes_ns,
             self.size,
             self.spans,
+            self.note,
             CODES[self.reason],
         )
 
@@ -78,6 +81,7 @@ class Waiting:
             self.wakes_ns,
             self.size,
             self.spans,
+            self.note,
             code,
         ) = PACKED.unpack(packed)
         self.reason = _REASONS[code]
