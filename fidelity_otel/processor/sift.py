@@ -141,12 +141,17 @@ class Sift:
                 made.append(NOT_LOOKED if told is None else ANYTHING)
         return made
 
-    def recall(self, note: int) -> Sifted | None:
-        """What was told under a note, as by `told`; to be asked once for each trace."""
+    def recall(self, note: int, times: int = 1) -> Sifted | None:
+        """What was told under a note, as by `told`; to be asked once for each trace.
+
+        Args:
+            note: as `look` gave it.
+            times: how many traces have it, for all of which it is asked.
+        """
         asked = self._current().at(note)
         if asked is None:
             return None
-        if asked.shapes and not self.history.learn_usual(asked.workflow, asked.shapes):
+        if asked.shapes and not self.history.learn_usual(asked.workflow, asked.shapes, times):
             return None
         return asked.told
 
@@ -248,37 +253,40 @@ class Sieve:
                 notes alone say that they are to be thinned.
         """
         left: list[Input] = []
-        unread: list[Input] = []
         gone = _Gone()
-        for given in batch:
-            if not given.note:
-                unread.append(given)
-                continue
-            noted, told = self._recall(given, known)
-            unread += self._settled(noted, told, gone)
+        unread = self._unread(batch, known, gone)
         for given in read(unread):
             told = None if given.note else self._told(given, known)
-            left += self._settled(given, told, gone)
+            if told is None:
+                left.append(given)
+            elif told.doubts or self._keep(given.trace_id):
+                left.append(given._replace(doubts=told.doubts))
+            else:
+                gone.add(given, told.spans)
         gone.count(self._tally)
         return Sieved(left, gone.ids)
 
-    def _settled(self, given: Input, told: Sifted | None, gone: _Gone) -> tuple[Input, ...]:
-        """The trace with what it is to be looked at for, or nothing where it is thinned."""
-        if told is None:
-            return (given,)
-        if told.doubts or self._keep(given.trace_id):
-            return (given._replace(doubts=told.doubts),)
-        gone.add(given, told.spans)
-        return ()
-
-    def _recall(self, given: Input, known: Container[str]) -> tuple[Input, Sifted | None]:
-        """What its note says; from then on it has none where the trace has to be sifted anew."""
-        if not _is_fresh(given, known):
-            return given, None
-        told = self._sift.recall(given.note)
-        if told is None and not self._sift.has(given.note):
-            return given._replace(note=NOT_LOOKED), None
-        return given, told
+    def _unread(
+        self, batch: Iterable[Input], known: Container[str], gone: _Gone
+    ) -> Sequence[Input]:
+        """Those that have to be read; with a note where they need not be sifted then."""
+        batch = list(batch)
+        fresh = Counter(each.note for each in batch if each.note and _is_fresh(each, known))
+        if not fresh:
+            return batch
+        told = {note: self._sift.recall(note, times) for note, times in fresh.items()}
+        stale = {note for note, each in told.items() if each is None and not self._sift.has(note)}
+        unread: list[Input] = []
+        for given in batch:
+            note = given.note
+            sifted = told.get(note) if note and _is_fresh(given, known) else None
+            if sifted is None:
+                unread.append(given._replace(note=NOT_LOOKED) if note in stale else given)
+            elif sifted.doubts or self._keep(given.trace_id):
+                unread.append(given._replace(doubts=sifted.doubts))
+            else:
+                gone.add(given, sifted.spans)
+        return unread
 
     def _told(self, given: Input, known: Container[str]) -> Sifted | None:
         if not given.unique or not _is_fresh(given, known):

@@ -52,6 +52,10 @@ _CANCELLED: Final = re.compile(
     r"|\b499\b",
     re.IGNORECASE,
 )
+_CANCEL_HINTS: Final = Hints(
+    *("cancel", "generatorexit", "disconnect", "brokenpipe", "reset by peer", "aborterror", "499")
+)
+"""One of these is in every ASCII text that `_CANCELLED` finds something in."""
 
 
 def find_premature(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:  # noqa: ARG001
@@ -103,7 +107,7 @@ def find_budget(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
     for span in () if facts.calm else facts.trace.spans:
         if span.operation in ("invoke_agent", "invoke_workflow", "") and span.failed:
             told = f"{span.error_type or ''} {span.status_message}"[:600]
-            if _LIMITED.search(told):
+            if _limited(told):
                 recovery = without_success(facts, span.start_ns)
                 yield _finding(
                     "budget_exceeded",
@@ -120,11 +124,15 @@ def find_budget(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
     yield from _beyond(facts, settings)
 
 
-def _limited(answer: str) -> bool:
-    # Beyond ASCII there are letters that the pattern takes for others, as it ignores case.
-    if answer.isascii() and not _LIMIT_HINTS.any_in(answer.lower()):
+def _limited(text: str) -> bool:
+    return _says(_LIMITED, _LIMIT_HINTS, text)
+
+
+def _says(pattern: re.Pattern[str], hints: Hints, text: str) -> bool:
+    # Beyond ASCII there are letters that a pattern takes for others, as it ignores case.
+    if text.isascii() and not hints.any_in(text.lower()):
         return False
-    return _LIMITED.search(answer) is not None
+    return pattern.search(text) is not None
 
 
 def _beyond(facts: Facts, settings: DetectSettings) -> Iterator[Finding]:
@@ -178,9 +186,12 @@ def _left(span: Span) -> str | None:
         return "was cancelled before it had finished"
     if get(semconv.FIDELITY_STREAM_COMPLETE) is False:
         return "was a stream that its reader left before the end"
-    if span.failed and _CANCELLED.search(f"{span.error_type or ''} {span.status_message}"[:300]):
-        return "was cancelled before it had finished"
-    return None
+    if not span.failed:
+        return None
+    told = f"{span.error_type or ''} {span.status_message}"[:300]
+    return (
+        "was cancelled before it had finished" if _says(_CANCELLED, _CANCEL_HINTS, told) else None
+    )
 
 
 def _finding(mode: str, span: Span, evidence: str, recovery: Recovery) -> Finding:

@@ -8,6 +8,7 @@ an error is a result: only its head and telling members are read.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from fidelity_otel.processor.dialects.values import compact, from_json, integer
@@ -110,7 +111,11 @@ _GOOD_ERRORS: Final = {"none", "null", "no error", "false", "ok", "0", "success"
 
 def classify(text: str) -> str:
     """The mode that an error's text speaks of: rate_limited, auth, timeout, …, else tool_error."""
-    head = text[:_HEAD]
+    return _kind_of(text[:_HEAD])
+
+
+@lru_cache(maxsize=512)  # what fails says the same each time, and five patterns take their time
+def _kind_of(head: str) -> str:
     for mode, pattern in _KINDS:
         if pattern.search(head):
             return mode

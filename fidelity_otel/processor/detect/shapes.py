@@ -127,7 +127,9 @@ class History:
             if shape in counts or len(counts) < self._MOST_SHAPES:
                 counts[shape] = counts.get(shape, 0) + 1
 
-    def learn_usual(self, workflow: str, told: Sequence[tuple[str, Shape, int]]) -> bool:
+    def learn_usual(
+        self, workflow: str, told: Sequence[tuple[str, Shape, int]], traces: int = 1
+    ) -> bool:
         """Count a trace's shapes if each is the one that most of its tool's have; whether so.
 
         Such a shape is not odd.
@@ -135,6 +137,7 @@ class History:
         Args:
             workflow: the trace's.
             told: the tool, the shape, and how many of its results have it.
+            traces: how many such traces there are: one by one they would be judged the same.
         """
         held: list[dict[Shape, int]] = []
         for name, shape, _ in told:
@@ -143,7 +146,7 @@ class History:
                 return False
             held.append(counts)
         for counts, (_, shape, times) in zip(held, told, strict=True):
-            counts[shape] += times
+            counts[shape] += times * traces
         return True
 
     def usual(self, workflow: str, name: str, found: Shape) -> Shape | None:

@@ -53,7 +53,7 @@ FIXTURES = Path(__file__).parents[1] / "dialects" / "fixtures"
 class Knowing(History):
     """Has seen everything, everywhere."""
 
-    def learn_usual(self, workflow: str, told: Any) -> bool:
+    def learn_usual(self, workflow: str, told: Any, traces: int = 1) -> bool:
         return True
 
 
@@ -141,7 +141,7 @@ class _Noting(Knowing):
         super().__init__()
         self.told: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
 
-    def learn_usual(self, workflow: str, told: Any) -> bool:
+    def learn_usual(self, workflow: str, told: Any, traces: int = 1) -> bool:
         for name, shape, times in told:
             self.told[workflow, name, shape] += times
         return True
