@@ -31,6 +31,7 @@ from google.rpc.status_pb2 import Status
 from receiving import Receiving, ask
 
 from fidelity_otel.errors import InputError
+from fidelity_otel.processor.assemble import Ready
 from fidelity_otel.processor.contract import Contracts
 from fidelity_otel.processor.detect import DEFAULT, History, detect_all
 from fidelity_otel.processor.detect.risk import PRIOR
@@ -39,7 +40,7 @@ from fidelity_otel.processor.live import Rules, make_pipeline
 from fidelity_otel.processor.pipeline import Input
 from fidelity_otel.processor.read import read_otlp
 from fidelity_otel.processor.sample import Sampler
-from fidelity_otel.processor.sift import Sift
+from fidelity_otel.processor.sift import ANYTHING, Sift
 from fidelity_otel.processor.tally import Tally
 
 BATCH = 64  # requests under way at once: their commits share a sync
@@ -60,18 +61,19 @@ class Fuzz:
         self.bodies = Bodies(seed)
         self.kinds: Counter[str] = Counter()
         self.answers: Counter[int] = Counter()
-        self.spans = self.decided = self.passed = 0
+        self.spans = self.decided = self.passed = self.noted = 0
+        self.tally = Tally()
+        rules, history = Rules(Sampler({}, "salt"), DEFAULT, Contracts(), PRIOR), History()
+        self.pipeline = make_pipeline(rules, self.tally, history)
+        self.sift = Sift(rules, history)
         self.there = Receiving(
             folder,
             max_request_bytes=LIMIT,
             max_in_flight=BATCH * 2 * LIMIT,
             max_journal=BATCH * 8 * LIMIT,
+            look=self.sift.look_at_all,
         )
         self.there.journal.segment_bytes = 1 << 20
-        self.tally = Tally()
-        rules, history = Rules(Sampler({}, "salt"), DEFAULT, Contracts(), PRIOR), History()
-        self.pipeline = make_pipeline(rules, self.tally, history)
-        self.sift = Sift(rules, history)
         self._read_to = 0
 
     async def batch(self, size: int, number: int) -> None:
@@ -80,6 +82,7 @@ class Fuzz:
         if self.there.admission.in_flight or self.there.admission.requests:
             raise WrongError(f"seed {self.seed}, before body {number + size}: bytes stay admitted")
         for ready in self.there.assembler.due(1 << 62, BATCH * LIMIT):
+            self._check_note(ready)
             self.there.assembler.done(ready)
         if self.there.assembler.waiting_spans or self.there.assembler.deciding:
             raise WrongError(f"seed {self.seed}, before body {number + size}: spans wait for ever")
@@ -119,6 +122,16 @@ class Fuzz:
             self.there.admission.leave(len(body.content))
         if code in (200, 400) and taken != (code == 200):
             raise WrongError(f"gRPC and HTTP differ on {body.kind}\n{_shown(body)}")
+
+    def _check_note(self, ready: Ready) -> None:
+        """What was told of a trace as it came in is what its bytes in the journal say."""
+        if ready.note <= ANYTHING or not self.sift.has(ready.note):
+            return
+        ((position, size),) = ready.places
+        otlp = bytes(unpack_spans(self.there.journal.read(position, size).payload).otlp)
+        self.noted += 1
+        if self.sift.look(otlp) != ready.note:
+            raise WrongError(f"seed {self.seed}: a note of another trace\n{otlp.hex()}")
 
     def _read_on(self, *, decide: bool) -> None:
         """Everything that was acked can be read; now and then it is also decided."""
@@ -197,6 +210,7 @@ async def run(count: int, seed: int, folder: Path) -> dict[str, Any]:
         "spans_acked_and_read": fuzz.spans,
         "traces_decided": fuzz.decided,
         "traces_passed_by_the_sift": fuzz.passed,
+        "traces_told_at_intake": fuzz.noted,
         "most_memory_mb": memory() >> 20,
         "grown_mb": (memory() - before) >> 20,
         "seconds": round(time.monotonic() - began),

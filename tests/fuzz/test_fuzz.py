@@ -75,6 +75,11 @@ from fidelity_otel.processor import wire
 from fidelity_otel.processor.sift import Sift, Sifted
 Sift.told = lambda self, otlp: Sifted(len(wire.decode(otlp)), 0)
 """,
+    "notes of other traces": """
+from fidelity_otel.processor.sift import Sift
+right = Sift.look_at_all
+Sift.look_at_all = lambda self, *given: right(self, *given)[::-1]
+""",
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from fidelity_otel.processor import wire
 from fidelity_otel.processor.admission import Admission
 from fidelity_otel.processor.assemble import Assembler, AssembleSettings
-from fidelity_otel.processor.intake import Intake
+from fidelity_otel.processor.intake import Intake, Look
 from fidelity_otel.processor.journal import SPANS, Journal, unpack_spans
 from fidelity_otel.processor.receive_http import HttpReceiver
 from fidelity_otel.processor.tally import Tally
@@ -29,6 +29,7 @@ class Receiving:
         token: str = "",
         body_seconds: float = 60.0,
         wait_seconds: float = 0.0,
+        look: Look | None = None,
     ) -> None:
         self.metered: Counter[tuple[str, str]] = Counter()
         self.journal = Journal(
@@ -48,6 +49,7 @@ class Receiving:
             max_request_bytes=max_request_bytes,
             meter=self._meter,
             wait_seconds=wait_seconds,
+            look=look,
         )
         self.http = HttpReceiver(self.intake, token=token, body_seconds=body_seconds)
 

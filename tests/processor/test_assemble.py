@@ -128,3 +128,62 @@ def test_a_waiting_trace_takes_few_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert held / traces < 200
+
+
+_NOTED = (9).to_bytes(16, "big")
+
+
+def _noted(**limits: float) -> Assembler:
+    """A trace that came whole, with a note."""
+    assembler = Assembler(AssembleSettings(settle_seconds=1, **limits))  # type: ignore[arg-type]
+    assembler.add_all([(_NOTED, 100, 3, ROOT)], 0, START, [7])
+    return assembler
+
+
+def _notes(assembler: Assembler, now: int = START + 10**11) -> list[int]:
+    return [ready.note for ready in assembler.due(now)]
+
+
+def test_a_trace_that_came_whole_keeps_its_note_until_it_is_due() -> None:
+    assert _notes(_noted()) == [7]
+    moved = _noted()
+    moved.moved(_NOTED, (Place(0, 100),), (Place(5_000, 100),))
+    assert _notes(moved) == [7]  # the same bytes at another place
+
+
+def test_a_note_is_worth_nothing_once_more_has_come() -> None:
+    more = _noted()
+    more.add_all([(_NOTED, 50, 1, 0)], 100, START + 1, [0])
+    assert _notes(more) == [0]
+    again = _noted()
+    again.add_all([(_NOTED, 100, 3, ROOT)], 100, START + 1, [7])  # sent twice
+    assert _notes(again) == [0]
+    carried = _noted()
+    carried.add_all([(_NOTED, 50, 1, CARRIER)], 100, START + 1)
+    assert _notes(carried) == [0]
+
+
+def test_what_comes_after_a_trace_was_decided_has_no_note() -> None:
+    deciding = _noted()
+    (first,) = deciding.due(START + 10**10)
+    deciding.add_all([(_NOTED, 100, 3, ROOT)], 100, START + 10**10, [7])
+    assert _notes(deciding) == [0]
+    deciding.done(first)
+    deciding.add_all([(_NOTED, 100, 3, ROOT)], 200, START + 10**10, [7])
+    assert _notes(deciding) == [0]
+
+
+def test_a_trace_that_was_put_off_or_cut_by_a_limit_has_no_note() -> None:
+    put_off = _noted()
+    (ready,) = put_off.due(START + 10**10)
+    put_off.again(ready, START)
+    assert _notes(put_off) == [0]
+    assert _notes(_noted(max_spans=3)) == [0]
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=9))
+def test_each_trace_of_a_request_has_the_note_at_its_place(notes: list[int]) -> None:
+    assembler = Assembler(AssembleSettings(settle_seconds=0))
+    kept = [(number.to_bytes(16, "big"), 90, 2, ROOT) for number in range(len(notes))]
+    assembler.add_all(kept, 0, START, notes)
+    assert _notes(assembler) == notes
