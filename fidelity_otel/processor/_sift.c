@@ -198,6 +198,8 @@ is_utf8(const uint8_t *at, Py_ssize_t size)
 static inline int
 is(Text text, const char *word)
 {
+    if (text.size && text.at[0] != (uint8_t)word[0]) /* spares most words being measured */
+        return 0;
     Py_ssize_t size = (Py_ssize_t)strlen(word);
     return text.size == size && !memcmp(text.at, word, (size_t)size);
 }
@@ -921,6 +923,8 @@ static int
 is_in(Text text, const char *const *words)
 {
     for (; *words; words++) {
+        if (text.size && lower[text.at[0]] != (uint8_t)(*words)[0])
+            continue;
         Py_ssize_t size = (Py_ssize_t)strlen(*words), i = 0;
         if (text.size != size)
             continue;
@@ -1277,11 +1281,12 @@ small(Text text, uint8_t *into)
     return (int)size + 1;
 }
 
+static uint8_t word_ends[256];
+
 static inline int
 parts_words(uint8_t c)
 {
-    return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31) || c == '.' || c == ',' ||
-           c == ';' || c == ':' || c == '!' || c == '?';
+    return word_ends[c];
 }
 
 static int
@@ -1611,13 +1616,29 @@ static const char *const other_words[] = {
     "openinference", "langsmith",   "traceloop",    "llm",        "db",             "langfuse",
     "logfire",       "pydantic_ai", "request_data", "agent_name", "tool_arguments", "ai",
     "mlflow",        "gen_ai",      "fidelity",     NULL};
-static uint8_t other_first[256];
+static uint8_t other_pairs[1 << 10 >> 3]; /* their first two characters, as `other_pair` places them */
+
+static inline unsigned
+other_pair(const uint8_t *at)
+{
+    return (at[0] & 31u) << 5 | (at[1] & 31u);
+}
+
+static void
+expect_others(const char *word)
+{
+    unsigned slot = other_pair((const uint8_t *)word);
+    other_pairs[slot >> 3] |= (uint8_t)(1 << (slot & 7));
+}
 
 /* Whether an attribute that is not of the conventions' names, nor of ours, tells of something. */
 static int
 of_others(Text key, In from)
 {
-    if (!key.size || !other_first[key.at[0]])
+    if (key.size < 2) /* none is as short */
+        return 0;
+    unsigned slot = other_pair(key.at);
+    if (!(other_pairs[slot >> 3] >> (slot & 7) & 1))
         return 0;
     if (is(key, "http.response.status_code")) {
         Value value;
@@ -1628,7 +1649,7 @@ of_others(Text key, In from)
     const uint8_t *dot = memchr(key.at, '.', (size_t)key.size);
     Text first = {key.at, dot ? dot - key.at : key.size, 0};
     for (int i = 0; other_words[i]; i++)
-        if (other_words[i][0] == (char)first.at[0] && is(first, other_words[i]))
+        if (is(first, other_words[i]))
             return 1;
     return 0;
 }
@@ -2464,8 +2485,11 @@ PyInit__sift(void)
         random_of[i] = z ^ z >> 31;
     }
     for (int i = 0; other_words[i]; i++)
-        other_first[(uint8_t)other_words[i][0]] = 1;
-    other_first['h'] = other_first['e'] = 1;
+        expect_others(other_words[i]);
+    expect_others("http.response.status_code");
+    expect_others("error.type");
+    for (const char *c = " .,;:!?\t\n\v\f\r\x1c\x1d\x1e\x1f"; *c; c++)
+        word_ends[(uint8_t)*c] = 1;
     prepare(&refused), prepare(&announced), prepare(&limited), prepare(&again), prepare(&failing);
     return PyModule_Create(&definition);
 }
