@@ -1,15 +1,15 @@
 /* Which detectors certainly find nothing in a trace, told from its bytes.
  *
  * `sift` looks at one trace in OTLP that was taken in, so that its texts are UTF-8. It knows one kind
- * of trace: that of the GenAI conventions and our own names, with a root, whole, without an error. Of
- * such a trace it tests for each detector (see processor/detect) a condition without which that
- * detector finds nothing: no tool called twice with the same arguments, no word of refusal, no
- * document that may be old. Where a test fails that concerns one detector alone, that one is doubted:
- * it has to look. Whatever fails another test, is of another kind, or is not understood in all that
- * detectors read is declined by returning None, and is read and looked at in full. So what is said
- * here is never "nothing was found", only "nothing can be found"; what takes the experience of
- * earlier traces (`shapes`, `model_swapped`) is returned for the caller to ask. A test holds this to
- * the detectors.
+ * of trace: that of the GenAI conventions and our own names, with a root, whole, its models' calls and
+ * retrievals without an error. Of such a trace it tests for each detector (see processor/detect) a
+ * condition without which that detector finds nothing: no tool called twice with the same arguments,
+ * no word of refusal, no document that may be old. Where a test fails that concerns one detector
+ * alone, that one is doubted: it has to look. Whatever fails another test, is of another kind, or is
+ * not understood in all that detectors read is declined by returning None, and is read and looked at
+ * in full. So what is said here is never "nothing was found", only "nothing can be found"; what takes
+ * the experience of earlier traces (`shapes`, `model_swapped`) is returned for the caller to ask. A
+ * test holds this to the detectors.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -53,6 +53,7 @@ enum {
     ASKED_AGAIN = 64,
     GROUNDING = 128,
     STALE = 256,
+    FAILED = 1024,
 };
 
 enum { PLAIN, CHAT, AGENT, WORKFLOW, TOOL, RETRIEVAL, OTHER };
@@ -79,6 +80,7 @@ typedef struct {
     Text given, answered, reasons_in, input, output, agent, workflow, own_workflow, asked, used;
     Text tool, arguments, result, documents, definitions;
     int has_reasons, messages; /* which of `Look.messages`, or -1 */
+    int failed;                /* it says so itself */
     uint64_t exact, loose;     /* of a tool's arguments */
 } Span;
 
@@ -1644,8 +1646,6 @@ of_others(Text key, In from)
         Value value;
         return !(any_value(from, &value, 0) && value.kind == INT && value.number < 400);
     }
-    if (is(key, "error.type"))
-        return 1;
     const uint8_t *dot = memchr(key.at, '.', (size_t)key.size);
     Text first = {key.at, dot ? dot - key.at : key.size, 0};
     for (int i = 0; other_words[i]; i++)
@@ -1665,22 +1665,27 @@ one_attribute(Look *look, Span *span, In from)
         return any_value(given, &value, 0) && genai(look, span, key, &value);
     if (begins(key, "fidelity."))
         return any_value(given, &value, 0) && our_own(span, key, &value);
+    if (is(key, "error.type"))
+        return any_value(given, &value, 0) && value.kind == STRING && value.text.size &&
+               value.text.at[0] > ' ' && (span->failed = 1);
     return !of_others(key, given);
 }
 
 static int
-status_of(In from)
+status_of(In from, int *failed)
 {
+    uint64_t code = 0;
+    Text told = {0};
     while (from.at < from.end) {
         In inner;
-        uint64_t code;
         switch (*from.at++) {
-        case 0x12: TAKE(field(&from, &inner) && inner.at == inner.end); break;
-        case 0x18: TAKE(varint(&from, &code) && code < 2); break;
+        case 0x12: TAKE(field(&from, &inner) && text_in(inner, &told)); break;
+        case 0x18: TAKE(varint(&from, &code) && code < 3); break;
         default: return 0;
         }
     }
-    return 1;
+    *failed |= code == 2;
+    return code == 2 || !told.size;
 }
 
 static int
@@ -1729,7 +1734,7 @@ span_of(Look *look, In from, Text scope)
         case 0x39: TAKE(eight_bytes(&from, &span->start)); break;
         case 0x41: TAKE(eight_bytes(&from, &span->end)); break;
         case 0x4a: TAKE(field(&from, &inner) && one_attribute(look, span, inner)); break;
-        case 0x7a: TAKE(field(&from, &inner) && status_of(inner)); break;
+        case 0x7a: TAKE(field(&from, &inner) && status_of(inner, &span->failed)); break;
         case 0x85: /* flags, fixed32: the tag has two bytes */
         default:
             TAKE(tag == 0x85 && from.end - from.at >= 4);
@@ -2238,6 +2243,11 @@ nothing_to_find(Look *look)
             if (span->answered.at)
                 TAKE(messages_of(look, span->answered, &look->outputs[at], 1));
         }
+        if (span->failed) { /* which is for those to tell that look at tools and ends */
+            TAKE(span->operation != CHAT && span->operation != RETRIEVAL &&
+                 span->operation != OTHER);
+            look->doubts |= FAILED;
+        }
         agents += span->operation == AGENT && span->agent.size;
         agent_chats += span->operation == CHAT && span->agent.size;
         switch (span->operation) {
@@ -2254,7 +2264,7 @@ nothing_to_find(Look *look)
             TAKE(span->tool.size && !span->tool.high && span->tool.size <= 100);
             TAKE(sums_of(look, span));
             TAKE(!span->output.at && !span->input.at);
-            if (!span->result.at)
+            if (!span->result.at || span->failed)
                 break;
             TAKE(put_text(look, "\x1et") && put_name(look, span->tool, 100));
             TAKE(result_of(look, span->result));
@@ -2487,7 +2497,6 @@ PyInit__sift(void)
     for (int i = 0; other_words[i]; i++)
         expect_others(other_words[i]);
     expect_others("http.response.status_code");
-    expect_others("error.type");
     for (const char *c = " .,;:!?\t\n\v\f\r\x1c\x1d\x1e\x1f"; *c; c++)
         word_ends[(uint8_t)*c] = 1;
     prepare(&refused), prepare(&announced), prepare(&limited), prepare(&again), prepare(&failing);

@@ -88,12 +88,15 @@ DOUBTED: Final[dict[Detector, int]] = {
     output.find_truncated: Doubt.TRUNCATED.value,
     refusals.find_refusal: Doubt.REFUSAL.value,
     endings.find_premature: Doubt.PREMATURE.value,
-    endings.find_budget: Doubt.BUDGET.value,
+    endings.find_budget: (Doubt.BUDGET | Doubt.FAILED).value,
+    endings.find_abandoned: Doubt.FAILED.value,
+    tool_failures.find: Doubt.FAILED.value,
+    misread.find: Doubt.FAILED.value,
     asked_again.find: Doubt.ASKED_AGAIN.value,
     grounding.find: Doubt.GROUNDING.value,
     model_swapped.find: Doubt.SWAPPED.value,
 }
-"""Those of the first that may be doubted; `retrieval.find_stale` may be as well.
+"""Those of the first that may be doubted; `retrieval.find_stale` and the second may be as well.
 
 Plain numbers, because `&` of flags takes as long as some detectors do.
 """
@@ -154,7 +157,7 @@ def detect_all(
     _run([*whole, *_of(some, Doubt.STALE.value)], retrieval.find_stale, settings, now_ns)
     _run(whole, shapes.find, history)
     for conclude in SECOND:
-        for case in whole:
+        for case in (*whole, *_of(some, Doubt.FAILED.value)):
             _run((case,), conclude, settings, case.found)
     return [case.result() for case in cases]
 

@@ -10,8 +10,10 @@ __all__ = ["Doubt"]
 class Doubt(IntFlag):
     """Detectors of which each depends on something that is told without reading the trace.
 
-    What a doubted one finds depends on no other detector, and no other on what it finds. `_sift.c`
-    has the same bits, but for the last.
+    What a doubted one finds depends on no other detector, and no other on what it finds. `FAILED`
+    stands for all of those that what failed concerns: tools, limits, callers that left, answers
+    that say otherwise, and errors that nobody mentions. `_sift.c` has the same bits, but for
+    `SWAPPED`.
     """
 
     EMPTY = 1
@@ -24,3 +26,4 @@ class Doubt(IntFlag):
     GROUNDING = 128
     STALE = 256
     SWAPPED = 512
+    FAILED = 1024

@@ -139,6 +139,12 @@ _TELLING_ARGUMENTS = (
 )
 _TOOLS = ("lookup", "search_kb")
 _TELLING_TOOLS = ("cancel_order", "get", "transfer_to_human", "think")
+_TROUBLES = (
+    *("upstream timed out", "429 too many requests", "client disconnected", "no such tool", "boom"),
+    *("recursion limit reached", "max iterations", "budget exceeded", "cancelled", "403", "é", ""),
+)
+_ERRORS = (None, None, "TimeoutError", "asyncio.CancelledError", "404", "ValidationError", "É", " ")
+_FALLIBLE = ("execute_tool", "invoke_agent", "invoke_workflow", None)
 _TELLING_NAMES: Mapping[str, Any] = {
     "error.type": "TimeoutError",
     "http.response.status_code": 500,
@@ -161,6 +167,7 @@ class EdgeTrace:
 
     def __init__(self, rng: random.Random, share: float) -> None:
         self._rng, self._share = rng, share
+        self._failing = rng.choice((share, share, 0.3))
         self._request = ExportTraceServiceRequest()
         resource = self._request.resource_spans.add()
         add_attributes(resource.resource.attributes, {"service.name": "shop"})
@@ -226,8 +233,12 @@ class EdgeTrace:
             attributes["gen_ai.operation.name"] = (
                 rng.choice(("CHAT", "rerank", "guardrail", "x")) if self._rarely(0.3) else operation
             )
-        if self._rarely():
-            span.status.code, span.status.message = 2, "upstream timed out"
+        if rng.random() < (self._failing if operation in _FALLIBLE else self._share):
+            span.status.code = rng.choice((2, 2, 2, 0, 1)) if self._one_in(4) else 2
+            span.status.message = rng.choice(_TROUBLES)
+            kind = rng.choice(_ERRORS)
+            if kind is not None:
+                attributes["error.type"] = kind
         elif self._one_in(5):
             span.status.code = 1
         if self._rarely():
